@@ -1,0 +1,62 @@
+import { createHash } from 'node:crypto';
+import type { ObjectRef } from '../ir/object-ref.ts';
+
+/** The xDS types that we serve. */
+export const TypeUrl = {
+  cluster: 'type.googleapis.com/envoy.config.cluster.v3.Cluster',
+  endpoint: 'type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment',
+  listener: 'type.googleapis.com/envoy.config.listener.v3.Listener',
+  route: 'type.googleapis.com/envoy.config.route.v3.RouteConfiguration',
+  scopedRoute: 'type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration',
+  secret: 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret',
+} as const;
+
+export type TypeUrl = (typeof TypeUrl)[keyof typeof TypeUrl];
+
+/**
+ * One resource as it goes to the proxies of one scope. Encoded once, when it changes; every stream sends the same bytes.
+ * The version is a hash of the bytes, so equal bytes are never sent twice.
+ */
+export interface XdsResource {
+  /** Which proxies get it: `namespace/name` of their Gateway. */
+  readonly scope: string;
+  readonly type: TypeUrl;
+  readonly name: string;
+  readonly version: string;
+  /** The encoded message (`Any.value`). */
+  readonly bytes: Uint8Array;
+  /** The user's objects that it was made from: a rejection is reported on them. */
+  readonly origins: readonly ObjectRef[];
+  /** Names of the clusters that must be live at the proxy before this resource may be sent (make before break). */
+  readonly clusters: readonly string[];
+}
+
+/** Key of a resource in collections: unique over scopes and types. */
+export function xdsResourceKey(r: Pick<XdsResource, 'scope' | 'type' | 'name'>): string {
+  return `${r.scope}|${r.type}|${r.name}`;
+}
+
+/** Version of a resource: a short hash of its bytes. */
+export function versionOf(bytes: Uint8Array): string {
+  return createHash('sha1').update(bytes).digest('base64url').slice(0, 16);
+}
+
+/** A proxy that has an open, authenticated stream. */
+export interface ConnectedProxy {
+  /** Unique per stream: node id and a stream counter. */
+  readonly id: string;
+  readonly nodeId: string;
+  readonly scope: string;
+  /** True once it has acknowledged listeners: it serves. */
+  readonly serving: boolean;
+}
+
+/** A resource that a connected proxy refused, with Envoy's message. It disappears when the proxy accepts a newer version or leaves. */
+export interface Rejection {
+  readonly proxy: string;
+  readonly scope: string;
+  readonly type: TypeUrl;
+  readonly name: string;
+  readonly version: string;
+  readonly message: string;
+}
