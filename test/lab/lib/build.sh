@@ -50,6 +50,7 @@ go_in() { # go_in FOLDER ARGS... : without the hundreds of lines about downloads
 program() { # program FOLDER PROGRAM GO-ARGS... : build with GO-ARGS unless PROGRAM is fresh
   local folder=$1 program=$2
   shift 2
+  mkdir -p "$bin" "$LAB_HOME/stamps"
   is_fresh "$folder" "$program" && return
   command -v go >/dev/null || fail "Go is missing" "install Go 1.26 or later (https://go.dev/dl), $else_own_cluster"
   say "building $program"
@@ -63,13 +64,12 @@ module_dir() { # module_dir FOLDER MODULE : where Go keeps the module's files
 build() {
   local p v=k8s.io/component-base/version start=$SECONDS
   packages
-  mkdir -p "$bin" "$images" "$LAB_HOME/stamps"
   program kubernetes kubernetes build -ldflags "-s -w -X $v.gitVersion=v1.36.3 -X $v.gitMajor=1 -X $v.gitMinor=36" -o "$bin/kubernetes" .
   for p in kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet kubectl; do ln -sfn kubernetes "$bin/$p"; done
   program dns coredns build -ldflags '-s -w' -o "$bin/" tool
   program helm helm build -ldflags '-s -w' -o "$bin/" tool
   program conformance echo-basic build -ldflags '-s -w' -o "$bin/" tool
-  program conformance gateway-conformance test -c -ldflags '-s -w' -o "$bin/gateway-conformance" .
+  suite
   program mesh pilot-discovery build -ldflags '-s -w' -o "$bin/" tool
   [[ ! -x $bin/client ]] || mv "$bin/client" "$bin/istio-echo-client"
   [[ ! -x $bin/server ]] || mv "$bin/server" "$bin/istio-echo-server"
@@ -79,6 +79,7 @@ build() {
   ((SECONDS - start < 5)) || say "built in $((SECONDS - start)) s"
 }
 
+suite() { program conformance gateway-conformance test -c -ldflags '-s -w' -o "$bin/gateway-conformance" .; }
 gateway_api() { # the CRDs of the conformance suite's version; not the safe-upgrades policy, which would refuse a later change
   local dir f stamp=$LAB_HOME/stamps/crds
   [[ ! -f $stamp || $(<"$stamp") != "$(sources conformance)" ]] || return 0
