@@ -51,7 +51,7 @@ function layout(folder, user, program, path) {
 
 const images = {
   controller: {
-    tag: settings.CONTROLLER_IMAGE,
+    tag: `${settings.IMAGE_REGISTRY}/kgateway:${settings.KGATEWAY_VERSION}`,
     entrypoint: ['/usr/local/bin/node', '/app/kgateway.mjs'],
     fill(folder) {
       const bundle = join(root, 'dist', 'kgateway.mjs');
@@ -63,7 +63,7 @@ const images = {
     },
   },
   envoy: {
-    tag: settings.ENVOY_IMAGE,
+    tag: `${settings.IMAGE_REGISTRY}/envoy:${settings.ENVOY_VERSION}`,
     entrypoint: ['/usr/local/bin/envoy'],
     fill(folder) {
       const envoy = run(process.execPath, [join(root, 'scripts', 'envoy.mjs')], { capture: true });

@@ -2,9 +2,7 @@
 # Installs the charts into the cluster of KUBECONFIG, as a user would; arguments go to helm for the chart kgateway.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-set -a
-source scripts/images.env
-set +a
+registry=${IMAGE_REGISTRY:-$(sed -n 's/^IMAGE_REGISTRY=//p' scripts/images.env)}
 namespace=kgateway-system
 
 command -v helm >/dev/null || {
@@ -14,7 +12,7 @@ command -v helm >/dev/null || {
 }
 before=$(helm status -n $namespace kgateway >/dev/null 2>&1 && echo yes || echo no)
 helm upgrade --install --create-namespace -n $namespace kgateway-crds charts/kgateway-crds >&2
-helm upgrade --install -n $namespace kgateway charts/kgateway --set image.registry="$IMAGE_REGISTRY" "$@" >&2
+helm upgrade --install -n $namespace kgateway charts/kgateway --set image.registry="$registry" "$@" >&2
 # The images keep their tag while one develops: Pods of before still run the image of before.
 [[ $before == no ]] || kubectl -n $namespace rollout restart deployment/kgateway >&2
 kubectl -n $namespace rollout status deployment/kgateway --timeout=120s >&2 || {

@@ -1,0 +1,38 @@
+// `make bench`: the route probe with 0, 1000 and 4000 other routes, then the micro-benchmarks. Prints a Markdown table with date and machine;
+// --save also writes it to bench/baseline.md. Other arguments go to bench/probe.mjs.
+import { spawnSync } from 'node:child_process';
+import { existsSync, writeFileSync } from 'node:fs';
+import { cpus, totalmem } from 'node:os';
+import { join } from 'node:path';
+
+const args = process.argv.slice(2).filter((arg) => arg !== '--save');
+const save = args.length < process.argv.length - 2;
+const node = (file, extra, stdout) =>
+  spawnSync(process.execPath, [join(import.meta.dirname, file), ...extra], { encoding: 'utf8', stdio: ['ignore', stdout, 'inherit'] });
+
+let failed = false;
+const rows = [];
+for (const preload of ['0', '1000', '4000']) {
+  const { status, stdout } = node('probe.mjs', ['--preload', preload, ...args], 'pipe');
+  if (status === 0) rows.push(JSON.parse(stdout));
+  else failed = true;
+}
+
+const lines = [
+  `${new Date().toISOString().slice(0, 10)}, ${cpus().length} x ${cpus()[0].model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GB, Node ${process.version}`,
+  '',
+];
+if (rows.length > 0) {
+  const columns = Object.keys(rows[0]);
+  lines.push(`| ${columns.join(' | ')} |`, `| ${columns.map(() => '---').join(' | ')} |`);
+  for (const row of rows) lines.push(`| ${columns.map((column) => row[column] ?? '-').join(' | ')} |`);
+}
+process.stdout.write(`${lines.join('\n')}\n\n`);
+if (save) writeFileSync(join(import.meta.dirname, 'baseline.md'), `# Baseline of make bench\n\n${lines.join('\n')}\n`);
+
+for (const file of ['krt.bench.ts']) {
+  if (!existsSync(join(import.meta.dirname, file))) continue;
+  process.stdout.write(`${file}\n`);
+  failed = node(file, [], 'inherit').status !== 0 || failed;
+}
+process.exit(failed ? 1 : 0);
