@@ -1,0 +1,96 @@
+import { type ObjectRef, refKey } from '../ir/object-ref.ts';
+import { comparePrecedence, type FieldMerges, type Policy } from './plugin.ts';
+import type { Problem } from './problem.ts';
+
+/** What became of a policy at one place: `merged` when it shares the result with others or lost a part of it. */
+export type AttachmentState = 'attached' | 'merged' | 'overridden';
+
+export interface PolicyOutcome {
+  readonly policy: ObjectRef;
+  readonly state: AttachmentState;
+  /** Fields that have a value of this policy in the result. */
+  readonly won: readonly string[];
+  /** Fields that more specific policies took. */
+  readonly lost: readonly string[];
+}
+
+/** The policies of one place (a route rule, a listener, a Gateway) in one. */
+export interface Effective<Fields extends object> {
+  readonly policies: Fields;
+  /** Which policies a field comes from, most specific first. */
+  readonly contributors: { readonly [F in keyof Fields]?: readonly ObjectRef[] };
+  /** One for each policy, most specific first, invalid ones left out. */
+  readonly outcomes: readonly PolicyOutcome[];
+  /** Policies that say what we cannot do: the place must answer 500 rather than serve without them. */
+  readonly invalid: readonly { readonly policy: ObjectRef; readonly problems: readonly Problem[] }[];
+}
+
+/** The more specific value stands: a field is a unit. */
+export function keepHigher(): undefined {
+  return undefined;
+}
+
+/**
+ * Merges the policies of `levels`, most specific level first: a field that is unset so far is taken from the next policy that has it
+ * (kgateway: AugmentedShallow), one that is set goes through its row of `merges`. Within a level the order of the input does not matter.
+ * A policy that occurs at several levels counts at the most specific one.
+ */
+export function mergeLevels<Fields extends object>(
+  merges: FieldMerges<Fields>,
+  levels: readonly (readonly Policy<Fields>[])[],
+): Effective<Fields> {
+  const policies = inOrder(levels);
+  const valid = policies.filter((p) => p.problems.length === 0);
+  const won = new Map<Policy<Fields>, string[]>(valid.map((p) => [p, []]));
+  const lost = new Map<Policy<Fields>, string[]>(valid.map((p) => [p, []]));
+  const merged: { -readonly [F in keyof Fields]?: Fields[F] } = {};
+  const contributors: { [F in keyof Fields]?: readonly ObjectRef[] } = {};
+
+  const mergeField = <F extends keyof Fields & string>(field: F): void => {
+    for (const policy of valid) {
+      const value = policy.fields[field];
+      if (value === undefined || value === null) continue;
+      const current = merged[field];
+      const next = current === undefined || current === null ? value : merges[field](current, value);
+      if (next === undefined) {
+        lost.get(policy)?.push(field);
+        continue;
+      }
+      merged[field] = next;
+      contributors[field] = [...(contributors[field] ?? []), policy.ref];
+      won.get(policy)?.push(field);
+    }
+  };
+  for (const field of Object.keys(merges) as (keyof Fields & string)[]) mergeField(field);
+
+  const winners = valid.filter((p) => won.get(p)?.length).length;
+  return {
+    // Every field of the IR is optional, as `merges` has rows for optional and required fields alike.
+    policies: merged as Fields,
+    contributors,
+    outcomes: valid.map((policy) => {
+      const wins = won.get(policy) ?? [];
+      const losses = lost.get(policy) ?? [];
+      return { policy: policy.ref, state: stateOf(wins.length, losses.length, winners), won: wins, lost: losses };
+    }),
+    invalid: policies.filter((p) => p.problems.length > 0).map((p) => ({ policy: p.ref, problems: p.problems })),
+  };
+}
+
+function stateOf(wins: number, losses: number, winners: number): AttachmentState {
+  if (wins === 0 && losses > 0) return 'overridden';
+  return losses > 0 || (wins > 0 && winners > 1) ? 'merged' : 'attached';
+}
+
+/** Level by level, by precedence within each, every policy once. */
+function inOrder<Fields extends object>(levels: readonly (readonly Policy<Fields>[])[]): readonly Policy<Fields>[] {
+  const seen = new Set<string>();
+  return levels
+    .flatMap((level) => level.toSorted((a, b) => comparePrecedence(a.precedence, b.precedence)))
+    .filter((policy) => {
+      const key = refKey(policy.ref);
+      if (seen.has(key)) return false;
+      seen.add(key);
+      return true;
+    });
+}
