@@ -50,8 +50,15 @@ export function resourceName(r: Resource): string {
   return r.group === '' ? r.plural : `${r.plural}.${r.group}`;
 }
 
+const table: Resource[] = [];
+
+/** Every resource of this file. */
+export const resources: readonly Resource[] = table;
+
 function define<T extends KubeObject>(group: string, version: string, kind: string, plural: string, scope?: 'Cluster'): Resource<T> {
-  return Object.freeze({ group, version, kind, plural, namespaced: scope !== 'Cluster' });
+  const resource: Resource<T> = Object.freeze({ group, version, kind, plural, namespaced: scope !== 'Cluster' });
+  table.push(resource);
+  return resource;
 }
 
 export const Services = define<Service>('', 'v1', 'Service', 'services');
@@ -101,16 +108,6 @@ export const Backends = define(kgateway, 'v1alpha1', 'Backend', 'backends');
 export const DirectResponses = define(kgateway, 'v1alpha1', 'DirectResponse', 'directresponses');
 export const GatewayExtensions = define(kgateway, 'v1alpha1', 'GatewayExtension', 'gatewayextensions');
 export const GatewayParameters = define(kgateway, 'v1alpha1', 'GatewayParameters', 'gatewayparameters');
-
-/** Every resource of the table. */
-export const resources: readonly Resource[] = [
-  ...[Services, EndpointSlices, Namespaces, Secrets, ConfigMaps, Pods, Nodes, ServiceAccounts, Deployments],
-  ...[HorizontalPodAutoscalers, PodDisruptionBudgets, Leases, TokenReviews, CustomResourceDefinitions],
-  ...[GatewayClasses, Gateways, HTTPRoutes, GRPCRoutes, TLSRoutes, TCPRoutes, UDPRoutes],
-  ...[ReferenceGrants, BackendTLSPolicies, ListenerSets],
-  ...[TrafficPolicies, ListenerPolicies, HTTPListenerPolicies, BackendConfigPolicies, Backends, DirectResponses],
-  ...[GatewayExtensions, GatewayParameters],
-];
 
 /** The resource of an object's group and kind; the version is not looked at. */
 export function resourceOf(group: string, kind: string): Resource | undefined {
