@@ -3,12 +3,13 @@
 //   node src/cmd/generate-crds.ts --check   fail when a committed file is not what would be written
 import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
+import { gatewayParametersCrd } from '../deploy/gatewayparameters.ts';
 import { crdFileName, crdYaml } from '../kube/crd.ts';
 import type { CustomResource } from '../kube/types/custom-resource.ts';
 import { trafficPolicyCrd } from '../policy/trafficpolicy/schema.ts';
 
 /** Every kind of ours. */
-const kinds: readonly CustomResource[] = [trafficPolicyCrd];
+const kinds: readonly CustomResource[] = [gatewayParametersCrd, trafficPolicyCrd];
 
 const root = join(import.meta.dirname, '../..');
 const folder = join(root, 'charts/kgateway-crds/templates');
