@@ -1,0 +1,119 @@
+/**
+ * Which listeners a route attaches to. The same for every kind of route.
+ *
+ *   [parentRef] -> [Gateway] -> listeners by sectionName and port -> allowed kinds and namespaces -> hostnames that meet
+ */
+import type { ConditionIntent } from '../ir/report.ts';
+import type { Collection, Ctx } from '../krt/index.ts';
+import type { ParentReference } from '../kube/types/gateway-api.ts';
+import { gatewayGroup, route as condition } from './conditions.ts';
+import type { GatewayListener, RouteKind } from './gateway-listener.ts';
+import type { GatewayView } from './gateway.ts';
+import { mostSpecific, servedHosts } from './hostname.ts';
+import { selects } from './labels.ts';
+import type { NamespaceView } from './views.ts';
+
+export interface AttachmentInputs {
+  readonly gateways: Collection<GatewayView>;
+  readonly namespaces: Collection<NamespaceView>;
+}
+
+/** The route as far as attachment is concerned. */
+export interface AttachingRoute {
+  readonly kind: RouteKind;
+  readonly namespace: string;
+  readonly hostnames: readonly string[] | undefined;
+}
+
+export interface AttachedListener {
+  readonly listener: string;
+  readonly chain: string;
+  /** Hostname of the listener. */
+  readonly owner: string;
+  /** The hosts that this listener serves the route under: without those that a more specific listener of the same chain owns. */
+  readonly hosts: readonly string[];
+  /** False when the listener cannot be programmed: the route counts as attached all the same. */
+  readonly valid: boolean;
+}
+
+export interface ParentAttachment {
+  readonly parentRef: ParentReference;
+  /** Key of the Gateway. */
+  readonly gateway: string;
+  readonly listeners: readonly AttachedListener[];
+  /** The condition `Accepted`. */
+  readonly acceptance: ConditionIntent;
+}
+
+/** Attaches a route to one parent; undefined when the parent is not a Gateway of ours, which then is somebody else's to report on. */
+export function attach(
+  ctx: Ctx,
+  inputs: AttachmentInputs,
+  route: AttachingRoute,
+  parentRef: ParentReference,
+): ParentAttachment | undefined {
+  if ((parentRef.group ?? gatewayGroup) !== gatewayGroup || (parentRef.kind ?? 'Gateway') !== 'Gateway') return undefined;
+  const key = `${parentRef.namespace ?? route.namespace}/${parentRef.name}`;
+  const gateway = ctx.fetchOne(inputs.gateways, key);
+  if (!gateway) return undefined;
+  const refuse = (acceptance: ConditionIntent): ParentAttachment => ({ parentRef, gateway: key, listeners: [], acceptance });
+
+  const named = gateway.listeners.filter(
+    (l) =>
+      (parentRef.sectionName === undefined || l.name === parentRef.sectionName) &&
+      (parentRef.port === undefined || l.port === parentRef.port),
+  );
+  if (named.length === 0) return refuse(condition.noMatchingParent(noListener(gateway, parentRef)));
+  const allowing = named.filter((l) => allows(ctx, inputs, gateway, l, route));
+  if (allowing.length === 0) {
+    return refuse(
+      condition.notAllowed(
+        `No listener of Gateway ${key} allows a ${route.kind.kind} from namespace ${route.namespace}; see allowedRoutes of ${names(named)}`,
+      ),
+    );
+  }
+  const listeners = allowing.flatMap((l): AttachedListener[] => {
+    const hosts = servedHosts(l.hostname, route.hostnames);
+    if (hosts.length === 0) return [];
+    return [{ listener: l.name, chain: l.chain, owner: l.hostname, hosts: ownedHosts(gateway, l, hosts), valid: l.valid }];
+  });
+  if (listeners.length === 0) {
+    return refuse(
+      condition.noMatchingHostname(
+        `No hostname of the route (${route.hostnames?.join(', ')}) matches a listener of Gateway ${key} (${allowing.map((l) => l.hostname).join(', ')})`,
+      ),
+    );
+  }
+  return { parentRef, gateway: key, listeners, acceptance: condition.accepted };
+}
+
+/** Listener isolation: a host belongs to the listener with the most specific hostname (Gateway API: Listener.hostname). */
+function ownedHosts(gateway: GatewayView, listener: GatewayListener, hosts: readonly string[]): readonly string[] {
+  const rivals = gateway.listeners.filter((l) => l.chain === listener.chain && l.valid).map((l) => l.hostname);
+  if (rivals.length < 2) return hosts;
+  return hosts.filter((host) => mostSpecific(rivals, host) === listener.hostname);
+}
+
+function allows(ctx: Ctx, inputs: AttachmentInputs, gateway: GatewayView, l: GatewayListener, route: AttachingRoute): boolean {
+  if (!l.kinds.some((k) => k.group === route.kind.group && k.kind === route.kind.kind)) return false;
+  switch (l.namespaces.from ?? 'Same') {
+    case 'All':
+      return true;
+    case 'Same':
+      return route.namespace === gateway.ref.namespace;
+    case 'Selector':
+      return selects(l.namespaces.selector, ctx.fetchOne(inputs.namespaces, route.namespace)?.labels);
+    default:
+      return false;
+  }
+}
+
+function noListener(gateway: GatewayView, ref: ParentReference): string {
+  const wanted = [ref.sectionName && `named ${ref.sectionName}`, ref.port && `on port ${ref.port}`].filter(Boolean).join(' ');
+  const there = gateway.listeners.map((l) => `${l.name}:${l.port}`).join(', ');
+  return `Gateway ${gateway.key} has no listener ${wanted}; it has ${there}`;
+}
+
+function names(listeners: readonly GatewayListener[]): string {
+  return listeners.length === 1 ? `listener ${listeners[0]?.name}` : `listeners ${listeners.map((l) => l.name).join(', ')}`;
+}

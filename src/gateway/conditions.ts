@@ -1,0 +1,70 @@
+/** Condition types, reasons and messages of the Gateway API objects, in one table. Wording as kgateway's, so that tools that grep keep working. */
+import type { ConditionIntent } from '../ir/report.ts';
+
+export const controllerName = 'kgateway.dev/kgateway';
+
+export const gatewayGroup = 'gateway.networking.k8s.io';
+
+/** Makes a condition that holds. */
+export function holds(type: string, reason: string, message: string): ConditionIntent {
+  return { type, status: 'True', reason, message };
+}
+
+/** Makes a condition that does not hold. */
+export function fails(type: string, reason: string, message: string): ConditionIntent {
+  return { type, status: 'False', reason, message };
+}
+
+export const gatewayClassAccepted = holds('Accepted', 'Accepted', 'GatewayClass accepted by kgateway controller');
+export const gatewayClassSupportedVersion = holds('SupportedVersion', 'SupportedVersion', 'Gateway API CRD version is supported');
+
+export const gateway = {
+  accepted: holds('Accepted', 'Accepted', 'Successfully accepted Gateway'),
+  someListenersInvalid: (why: string): ConditionIntent =>
+    holds('Accepted', 'ListenersNotValid', `Some listeners are not programmed: ${why}`),
+  noValidListeners: fails('Accepted', 'ListenersNotValid', 'No valid listeners'),
+  invalidParameters: (why: string): ConditionIntent => fails('Accepted', 'InvalidParameters', why),
+  unsupportedAddress: (why: string): ConditionIntent => fails('Accepted', 'UnsupportedAddress', why),
+  programmed: holds('Programmed', 'Programmed', 'Successfully programmed Gateway'),
+  addressNotAssigned: fails('Programmed', 'AddressNotAssigned', 'Waiting for the Service of the proxy to get an address'),
+  addressNotUsable: (why: string): ConditionIntent => fails('Programmed', 'AddressNotUsable', why),
+  notProgrammed: (why: string): ConditionIntent => fails('Programmed', 'Invalid', why),
+  resolvedRefs: holds('ResolvedRefs', 'ResolvedRefs', 'Successfully resolved all Gateway references'),
+  listenersNotResolved: fails('ResolvedRefs', 'ListenersNotResolved', 'One or more listeners have unresolved references'),
+} as const;
+
+export const listener = {
+  accepted: holds('Accepted', 'Accepted', 'Successfully accepted Listener'),
+  unsupportedProtocol: (protocol: string): ConditionIntent =>
+    fails('Accepted', 'UnsupportedProtocol', `Protocol ${protocol} is unsupported.`),
+  portUnavailable: (port: number, use: string): ConditionIntent =>
+    fails('Accepted', 'PortUnavailable', `invalid port ${port} in listener: port is reserved for ${use}; choose another port`),
+  invalid: (why: string): ConditionIntent => fails('Accepted', 'Invalid', why),
+  noConflicts: fails('Conflicted', 'NoConflicts', 'Successfully verified that Listener has no conflicts'),
+  hostnameConflict: holds('Conflicted', 'HostnameConflict', 'Found conflicting hostnames on listeners, all listeners on a single port must have unique hostnames'),
+  protocolConflict: holds('Conflicted', 'ProtocolConflict', 'Found conflicting protocols on listeners, a single port can only contain listeners with compatible protocols'),
+  resolvedRefs: holds('ResolvedRefs', 'ResolvedRefs', 'Successfully resolved all references'),
+  invalidRouteKinds: (kinds: readonly string[]): ConditionIntent =>
+    fails('ResolvedRefs', 'InvalidRouteKinds', `Found invalid route kinds: [${kinds.join(', ')}]`),
+  invalidCertificateRef: (why: string): ConditionIntent => fails('ResolvedRefs', 'InvalidCertificateRef', why),
+  refNotPermitted: (why: string): ConditionIntent => fails('ResolvedRefs', 'RefNotPermitted', why),
+  programmed: holds('Programmed', 'Programmed', 'Successfully programmed Listener'),
+  notProgrammed: (why: string): ConditionIntent => fails('Programmed', 'Invalid', why),
+} as const;
+
+export const route = {
+  accepted: holds('Accepted', 'Accepted', 'Successfully accepted Route'),
+  noMatchingParent: (why: string): ConditionIntent => fails('Accepted', 'NoMatchingParent', why),
+  notAllowed: (why: string): ConditionIntent => fails('Accepted', 'NotAllowedByListeners', why),
+  noMatchingHostname: (why: string): ConditionIntent => fails('Accepted', 'NoMatchingListenerHostname', why),
+  unsupportedValue: (why: string): ConditionIntent => fails('Accepted', 'UnsupportedValue', why),
+  partiallyInvalid: (why: string): ConditionIntent => holds('PartiallyInvalid', 'UnsupportedValue', why),
+  resolvedRefs: holds('ResolvedRefs', 'ResolvedRefs', 'Successfully resolved all references'),
+  unresolved: (reason: string, why: string): ConditionIntent => fails('ResolvedRefs', reason, why),
+  programmed: holds('kgateway.dev/Programmed', 'Programmed', 'Successfully programmed Route'),
+  notProgrammed: (reason: 'RouteRuleDropped' | 'RouteRuleReplaced' | 'Rejected', why: string): ConditionIntent =>
+    fails('kgateway.dev/Programmed', reason, why),
+} as const;
+
+/** Reasons of `ResolvedRefs=False` on routes. */
+export type UnresolvedReason = 'RefNotPermitted' | 'InvalidKind' | 'BackendNotFound' | 'UnsupportedProtocol';

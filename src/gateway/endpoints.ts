@@ -1,0 +1,58 @@
+/** Addresses behind a cluster: [EndpointSlice]* of its Service -> Endpoints. Never the ClusterIP. */
+import type { Cluster, Endpoint, Endpoints } from '../ir/backend.ts';
+import { compareText } from '../ir/precedence.ts';
+import type { Collection, Ctx, Index } from '../krt/index.ts';
+import type { EndpointSlice } from '../kube/types/core.ts';
+
+const serviceLabel = 'kubernetes.io/service-name';
+
+export interface Slices {
+  readonly collection: Collection<EndpointSlice>;
+  readonly byService: Index<EndpointSlice>;
+}
+
+/** Indexes slices by the `namespace/name` of their Service. */
+export function slicesOf(collection: Collection<EndpointSlice>): Slices {
+  return {
+    collection,
+    byService: collection.index('service', (s) => {
+      const service = s.metadata.labels?.[serviceLabel];
+      return service ? [`${s.metadata.namespace}/${service}`] : [];
+    }),
+  };
+}
+
+/**
+ * The endpoints of a cluster. Those that are ready; when none is, those that still serve while they terminate (KEP-1672).
+ * Of a dual-stack Service the family with endpoints, IPv4 first, so that no Pod counts twice.
+ */
+export function endpointsOf(ctx: Ctx, slices: Slices, cluster: Cluster): Endpoints {
+  const found = ctx.fetch(slices.collection, { index: slices.byService, is: cluster.service });
+  for (const family of ['IPv4', 'IPv6'] as const) {
+    const ofFamily = found.filter((s) => s.addressType === family);
+    for (const usable of [isReady, isServing]) {
+      const endpoints = ofFamily.flatMap((s) => sliceEndpoints(s, cluster.portName, usable));
+      if (endpoints.length > 0) return { cluster: cluster.name, endpoints: distinct(endpoints) };
+    }
+  }
+  return { cluster: cluster.name, endpoints: [] };
+}
+
+type SliceEndpoint = NonNullable<EndpointSlice['endpoints']>[number];
+
+const isReady = (e: SliceEndpoint): boolean => e.conditions?.ready !== false;
+const isServing = (e: SliceEndpoint): boolean => e.conditions?.serving === true;
+
+function sliceEndpoints(slice: EndpointSlice, portName: string, usable: (e: SliceEndpoint) => boolean): readonly Endpoint[] {
+  const port = slice.ports?.find((p) => (p.name ?? '') === portName)?.port;
+  if (port === undefined) return [];
+  return (slice.endpoints ?? [])
+    .filter(usable)
+    .flatMap((e) => e.addresses.map((address) => ({ address, port, ...(e.zone !== undefined && { zone: e.zone }) })));
+}
+
+/** Sorted and without doubles: an endpoint may stand in two slices for a moment while it moves. */
+function distinct(endpoints: readonly Endpoint[]): readonly Endpoint[] {
+  const byAddress = new Map(endpoints.map((e) => [`${e.address}:${e.port}`, e]));
+  return [...byAddress].sort(([a], [b]) => compareText(a, b)).map(([, e]) => e);
+}

@@ -1,0 +1,161 @@
+/**
+ * Gateways of our classes.
+ *
+ *   [GatewayClass] -> [Gateway] -> [GatewayListener]* -> ProxyListener, TlsCertificate
+ */
+import { type HttpChain, type ProxyListener, type TlsCertificate } from '../ir/listener.ts';
+import { listenerName } from '../ir/names.ts';
+import type { ObjectRef } from '../ir/object-ref.ts';
+import type { ConditionIntent } from '../ir/report.ts';
+import type { Collection, Ctx } from '../krt/index.ts';
+import type { KubeObject } from '../kube/types/meta.ts';
+import { keyOf } from '../kube/types/meta.ts';
+import type { Gateway, GatewayClass, GatewaySpecAddress } from '../kube/types/gateway-api.ts';
+import { controllerName, gatewayGroup, gateway as condition } from './conditions.ts';
+import { type GatewayListener, type ListenerInputs, translateListeners } from './gateway-listener.ts';
+import { anyHost } from './hostname.ts';
+
+export interface GatewayView {
+  /** `namespace/name`, also the scope of its proxies. */
+  readonly key: string;
+  readonly ref: ObjectRef;
+  readonly uid: string;
+  readonly generation: number;
+  readonly className: string;
+  readonly listeners: readonly GatewayListener[];
+  readonly addresses: readonly GatewaySpecAddress[];
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+  /** `namespace/name` of the GatewayParameters that it names. */
+  readonly parameters?: string;
+  readonly classParameters?: string;
+  /** False: nothing of it is programmed, and what runs already is left as it is. */
+  readonly accepted: boolean;
+  /** The condition `Accepted`. */
+  readonly acceptance: ConditionIntent;
+}
+
+export interface GatewayInputs extends ListenerInputs {
+  readonly classes: Collection<GatewayClass>;
+  readonly parameters: Collection<KubeObject>;
+}
+
+const parametersGroup = 'gateway.kgateway.dev';
+
+/** True when the class is ours: any class that names our controller. */
+export function isOurs(gatewayClass: GatewayClass | undefined): boolean {
+  return gatewayClass?.spec.controllerName === controllerName;
+}
+
+/** Translates a Gateway; undefined when its class is not ours. */
+export function translateGateway(ctx: Ctx, inputs: GatewayInputs, gateway: Gateway): GatewayView | undefined {
+  const gatewayClass = ctx.fetchOne(inputs.classes, gateway.spec.gatewayClassName);
+  if (!gatewayClass || !isOurs(gatewayClass)) return undefined;
+  const namespace = gateway.metadata.namespace ?? '';
+  const { spec } = gateway;
+  const listeners = translateListeners(ctx, inputs, namespace, spec.listeners);
+  const parameters = parametersOf(ctx, inputs, gateway, gatewayClass);
+  const acceptance = parameters.problem ?? addressProblem(spec.addresses) ?? listenerAcceptance(listeners);
+  return {
+    key: keyOf(gateway),
+    ref: { group: gatewayGroup, kind: 'Gateway', namespace, name: gateway.metadata.name },
+    uid: gateway.metadata.uid ?? '',
+    generation: gateway.metadata.generation ?? 0,
+    className: spec.gatewayClassName,
+    listeners,
+    addresses: spec.addresses ?? [],
+    labels: spec.infrastructure?.labels ?? {},
+    annotations: spec.infrastructure?.annotations ?? {},
+    ...(parameters.own !== undefined && { parameters: parameters.own }),
+    ...(parameters.ofClass !== undefined && { classParameters: parameters.ofClass }),
+    accepted: acceptance.status === 'True',
+    acceptance,
+  };
+}
+
+function listenerAcceptance(listeners: readonly GatewayListener[]): ConditionIntent {
+  const invalid = listeners.filter((l) => l.conditions.some((c) => c.type === 'Accepted' && c.status === 'False'));
+  if (invalid.length === 0) return condition.accepted;
+  if (invalid.length === listeners.length) return condition.noValidListeners;
+  return condition.someListenersInvalid(invalid.map((l) => `${l.name}: ${reasonOf(l)}`).join('; '));
+}
+
+function reasonOf(l: GatewayListener): string {
+  return l.conditions.find((c) => c.type === 'Accepted')?.message ?? '';
+}
+
+/** IP addresses can be asked for, with or without a value (Gateway API: GatewaySpecAddress). */
+function addressProblem(addresses: readonly GatewaySpecAddress[] = []): ConditionIntent | undefined {
+  const unsupported = addresses.filter((a) => (a.type ?? 'IPAddress') !== 'IPAddress');
+  if (unsupported.length === 0) return undefined;
+  return condition.unsupportedAddress(`address types ${unsupported.map((a) => a.type).join(', ')} are not supported; use IPAddress`);
+}
+
+interface Parameters {
+  readonly own?: string;
+  readonly ofClass?: string;
+  readonly problem?: ConditionIntent;
+}
+
+function parametersOf(ctx: Ctx, inputs: GatewayInputs, gateway: Gateway, gatewayClass: GatewayClass): Parameters {
+  const ref = gateway.spec.infrastructure?.parametersRef;
+  const own = ref && `${gateway.metadata.namespace}/${ref.name}`;
+  const classRef = gatewayClass.spec.parametersRef;
+  const ofClass = classRef?.kind === 'GatewayParameters' ? `${classRef.namespace}/${classRef.name}` : undefined;
+  if (ref && (ref.group !== parametersGroup || ref.kind !== 'GatewayParameters')) {
+    const why = `spec.infrastructure.parametersRef: ${ref.group}/${ref.kind} is not supported; use ${parametersGroup}/GatewayParameters`;
+    return { problem: condition.invalidParameters(why) };
+  }
+  if (own !== undefined && !ctx.fetchOne(inputs.parameters, own)) {
+    return { problem: condition.invalidParameters(`spec.infrastructure.parametersRef: GatewayParameters ${own} not found`) };
+  }
+  if (ofClass !== undefined && !ctx.fetchOne(inputs.parameters, ofClass)) {
+    const why = `spec.parametersRef of GatewayClass ${gatewayClass.metadata.name}: GatewayParameters ${ofClass} not found`;
+    return { problem: condition.invalidParameters(why) };
+  }
+  return { ...(own !== undefined && { own }), ...(ofClass !== undefined && { ofClass }) };
+}
+
+/** SDS name of a certificate. */
+export function secretName(key: string): string {
+  return `kubernetes://${key}`;
+}
+
+/** The proxy listeners of a Gateway: one a port, with one chain for plain HTTP and one a listener for HTTPS. */
+export function proxyListeners(view: GatewayView): readonly ProxyListener[] {
+  if (!view.accepted) return [];
+  const ports = new Map<number, GatewayListener[]>();
+  for (const l of view.listeners) if (l.valid) ports.set(l.port, [...(ports.get(l.port) ?? []), l]);
+  return [...ports].map(([port, listeners]) => ({
+    scope: view.key,
+    name: listenerName(port),
+    port,
+    chains: chainsOf(view, listeners),
+    origins: listeners.map((l) => ({ ...view.ref, section: l.name })),
+  }));
+}
+
+function chainsOf(view: GatewayView, listeners: readonly GatewayListener[]): readonly HttpChain[] {
+  const chains = new Map<string, HttpChain>();
+  for (const l of listeners) {
+    if (chains.has(l.chain)) continue;
+    chains.set(l.chain, {
+      name: l.chain,
+      serverNames: l.protocol === 'HTTPS' && l.hostname !== anyHost ? [l.hostname] : [],
+      ...(l.protocol === 'HTTPS' && { tls: { secrets: l.certificates.map(secretName), alpn: ['h2', 'http/1.1'] } }),
+      origin: { ...view.ref, section: l.name },
+    });
+  }
+  return [...chains.values()];
+}
+
+/** The certificates that the proxies of a Gateway may ask for. */
+export function certificatesOf(view: GatewayView): readonly TlsCertificate[] {
+  if (!view.accepted) return [];
+  const origins = new Map<string, ObjectRef[]>();
+  for (const l of view.listeners) {
+    if (!l.valid) continue;
+    for (const secret of l.certificates) origins.set(secret, [...(origins.get(secret) ?? []), { ...view.ref, section: l.name }]);
+  }
+  return [...origins].map(([secret, refs]) => ({ scope: view.key, name: secretName(secret), secret, origins: refs }));
+}

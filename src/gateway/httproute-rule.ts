@@ -1,0 +1,304 @@
+/**
+ * One rule of an HTTPRoute.
+ *
+ *   [HTTPRouteRule] = [matches] + [filters] + [backendRefs] -> RouteRule + what is wrong with it
+ *
+ * A rule with an invalid match is dropped; one with an invalid filter or policy is replaced by a 500, so that traffic never passes with a
+ * part of its policy missing. All other rules keep serving.
+ */
+import type { Cluster } from '../ir/backend.ts';
+import type { HeaderModifier, RetryPolicy, RoutePolicies, Timeouts } from '../ir/policy.ts';
+import type { HttpMatch, Mirror, PathRewrite, Redirect, RouteAction, RouteRule, WeightedBackend } from '../ir/route.ts';
+import type { Ctx } from '../krt/index.ts';
+import type {
+  HTTPBackendRef,
+  HTTPHeaderFilter,
+  HTTPPathModifier,
+  HTTPRequestMirrorFilter,
+  HTTPRequestRedirectFilter,
+  HTTPRouteFilter,
+  HTTPRouteRetry,
+  HTTPRouteRule,
+  HTTPRouteTimeouts,
+} from '../kube/types/gateway-api.ts';
+import { corsPolicy } from '../policy/cors.ts';
+import { durationMs, invalidDuration } from '../policy/duration.ts';
+import { headerModifier } from '../policy/headers.ts';
+import type { Problem } from '../policy/problem.ts';
+import { type BackendInputs, type BackendTarget, resolveBackend } from './backendref.ts';
+import type { UnresolvedReason } from './conditions.ts';
+import { httpMatch } from './httproute-match.ts';
+import type { GrantSubject } from './referencegrant.ts';
+
+export interface UnresolvedRef {
+  readonly reason: UnresolvedReason;
+  readonly message: string;
+}
+
+/** A policy that a rule names by an ExtensionRef filter. */
+export interface ExtensionRef {
+  readonly group: string;
+  readonly kind: string;
+  readonly name: string;
+}
+
+export interface TranslatedRule {
+  /** Absent: the rule was dropped. */
+  readonly rule?: RouteRule;
+  readonly extensionRefs: readonly ExtensionRef[];
+  readonly clusters: readonly Cluster[];
+  readonly unresolved: readonly UnresolvedRef[];
+  /** Invalid matches: the rule was dropped. */
+  readonly dropped: readonly Problem[];
+  /** Invalid filters: the rule was replaced by a 500. */
+  readonly replaced: readonly Problem[];
+}
+
+/** Body of the answer that stands in for a rule that could not be translated whole; kgateway's wording. */
+export const replacedBody = 'invalid route configuration detected and replaced with a direct response.';
+
+/** What a rule's filters come to, before its backends. */
+interface FilterResult {
+  requestHeaders?: HeaderModifier;
+  responseHeaders?: HeaderModifier;
+  redirect?: Redirect;
+  hostRewrite?: string;
+  pathRewrite?: PathRewrite;
+  mirrors: HTTPRequestMirrorFilter[];
+  policies: RoutePolicies;
+  extensionRefs: ExtensionRef[];
+}
+
+/** Translates a rule. `name` and `origin` identify it; `from` is the route, as the subject of its references. */
+export function translateRule(
+  ctx: Ctx,
+  inputs: BackendInputs,
+  from: GrantSubject,
+  rule: HTTPRouteRule,
+  id: { readonly name: string; readonly origin: RouteRule['origin']; readonly field: string },
+): TranslatedRule {
+  const dropped: Problem[] = [];
+  const replaced: Problem[] = [];
+  const unresolved: UnresolvedRef[] = [];
+  const clusters: Cluster[] = [];
+
+  const matches = (rule.matches?.length ? rule.matches : [{}]).map((m, i) => {
+    const { match, problems } = httpMatch(m, `${id.field}.matches[${i}]`);
+    dropped.push(...problems);
+    return match;
+  });
+  const filters = translateFilters(rule.filters ?? [], matches, `${id.field}.filters`, replaced);
+  const policies = { ...filters.policies, ...routePolicies(rule, id.field, replaced) };
+
+  const resolve = (ref: BackendTarget): string | undefined => {
+    const backend = resolveBackend(ctx, inputs, from, ref);
+    if (!backend.ok) {
+      unresolved.push({ reason: backend.reason, message: backend.message });
+      return undefined;
+    }
+    clusters.push(backend.cluster);
+    return backend.cluster.name;
+  };
+  const backends = (rule.backendRefs ?? []).map((ref, i) => weightedBackend(ref, `${id.field}.backendRefs[${i}]`, resolve, replaced));
+  const mirrors = filters.mirrors.flatMap((mirror): Mirror[] => {
+    const cluster = resolve(mirror.backendRef);
+    return cluster === undefined ? [] : [{ cluster, millionths: mirrorShare(mirror) }];
+  });
+
+  if (dropped.length > 0) return { extensionRefs: [], clusters: [], unresolved, dropped, replaced };
+  const action: RouteAction =
+    replaced.length > 0
+      ? { type: 'direct', status: 500, body: replacedBody }
+      : filters.redirect
+        ? { type: 'redirect', redirect: filters.redirect }
+        : {
+            type: 'forward',
+            backends,
+            mirrors,
+            ...(filters.hostRewrite !== undefined && { hostRewrite: filters.hostRewrite }),
+            ...(filters.pathRewrite && { pathRewrite: filters.pathRewrite }),
+          };
+  return {
+    rule: {
+      name: id.name,
+      origin: id.origin,
+      matches,
+      action,
+      ...(filters.requestHeaders && { requestHeaders: filters.requestHeaders }),
+      ...(filters.responseHeaders && { responseHeaders: filters.responseHeaders }),
+      policies,
+    },
+    extensionRefs: filters.extensionRefs,
+    clusters,
+    unresolved,
+    dropped,
+    replaced,
+  };
+}
+
+function translateFilters(
+  filters: readonly HTTPRouteFilter[],
+  matches: readonly HttpMatch[],
+  field: string,
+  problems: Problem[],
+): FilterResult {
+  const result: FilterResult = { mirrors: [], policies: {}, extensionRefs: [] };
+  // Path modifiers act on the matched prefix, which the rule's matches share (CEL: one match only when ReplacePrefixMatch is used).
+  const prefix = matches.find((m) => m.path.type === 'prefix')?.path.value ?? '/';
+  for (const [i, filter] of filters.entries()) {
+    const at = `${field}[${i}]`;
+    switch (filter.type) {
+      case 'RequestHeaderModifier': {
+        const modifier = literalHeaders(filter.requestHeaderModifier, `${at}.requestHeaderModifier`, problems);
+        if (modifier.host !== undefined) result.hostRewrite = modifier.host;
+        if (modifier.headers) result.requestHeaders = modifier.headers;
+        break;
+      }
+      case 'ResponseHeaderModifier': {
+        const { headers } = literalHeaders(filter.responseHeaderModifier, `${at}.responseHeaderModifier`, problems);
+        if (headers) result.responseHeaders = headers;
+        break;
+      }
+      case 'RequestRedirect':
+        if (filter.requestRedirect) result.redirect = redirectOf(filter.requestRedirect, prefix);
+        break;
+      case 'URLRewrite':
+        if (filter.urlRewrite?.hostname !== undefined) result.hostRewrite = filter.urlRewrite.hostname;
+        if (filter.urlRewrite?.path) result.pathRewrite = pathRewriteOf(filter.urlRewrite.path, prefix);
+        break;
+      case 'RequestMirror':
+        if (filter.requestMirror) result.mirrors.push(filter.requestMirror);
+        break;
+      case 'CORS': {
+        const { value, problems: found } = corsPolicy(filter.cors ?? {}, `${at}.cors`);
+        problems.push(...found);
+        if (value) result.policies = { ...result.policies, cors: value };
+        break;
+      }
+      case 'ExtensionRef':
+        if (filter.extensionRef) result.extensionRefs.push(filter.extensionRef);
+        break;
+      default:
+        problems.push({ field: `${at}.type`, message: `filter type ${filter.type} is not supported` });
+    }
+  }
+  return result;
+}
+
+/**
+ * Header values of HTTPRoute filters are literal: percent signs are doubled, so that Envoy does not read its own operators into them.
+ * `Host` may be set (it is a header to the user): that is Envoy's host rewrite.
+ */
+function literalHeaders(
+  filter: HTTPHeaderFilter | undefined,
+  field: string,
+  problems: Problem[],
+): { readonly headers?: HeaderModifier; readonly host?: string } {
+  if (!filter) return {};
+  const host = filter.set?.find((h) => h.name.toLowerCase() === 'host')?.value;
+  const literal = (list: HTTPHeaderFilter['set']) => (list ?? []).map(({ name, value }) => ({ name, value: value.replaceAll('%', '%%') }));
+  const { value, problems: found } = headerModifier(
+    {
+      set: literal(filter.set?.filter((h) => h.name.toLowerCase() !== 'host')),
+      add: literal(filter.add),
+      remove: filter.remove ?? [],
+    },
+    field,
+  );
+  problems.push(...found);
+  return { ...(value && { headers: value }), ...(host !== undefined && { host }) };
+}
+
+function pathRewriteOf(path: HTTPPathModifier, prefix: string): PathRewrite {
+  return path.type === 'ReplaceFullPath'
+    ? { type: 'full', value: path.replaceFullPath ?? '/' }
+    : { type: 'prefix', matched: prefix, value: path.replacePrefixMatch ?? '/' };
+}
+
+function redirectOf(filter: HTTPRequestRedirectFilter, prefix: string): Redirect {
+  return {
+    ...(filter.scheme && { scheme: filter.scheme }),
+    ...(filter.hostname !== undefined && { hostname: filter.hostname }),
+    ...(filter.port !== undefined && { port: filter.port }),
+    ...(filter.path && { path: pathRewriteOf(filter.path, prefix) }),
+    status: Number(filter.statusCode ?? 302),
+  };
+}
+
+function weightedBackend(
+  ref: HTTPBackendRef,
+  field: string,
+  resolve: (ref: BackendTarget) => string | undefined,
+  problems: Problem[],
+): WeightedBackend {
+  const cluster = resolve(ref);
+  let requestHeaders: HeaderModifier | undefined;
+  let responseHeaders: HeaderModifier | undefined;
+  for (const [i, filter] of (ref.filters ?? []).entries()) {
+    const at = `${field}.filters[${i}]`;
+    if (filter.type === 'RequestHeaderModifier') {
+      requestHeaders = literalHeaders(filter.requestHeaderModifier, `${at}.requestHeaderModifier`, problems).headers;
+    } else if (filter.type === 'ResponseHeaderModifier') {
+      responseHeaders = literalHeaders(filter.responseHeaderModifier, `${at}.responseHeaderModifier`, problems).headers;
+    } else {
+      problems.push({ field: `${at}.type`, message: `filter type ${filter.type} is not supported on a backendRef` });
+    }
+  }
+  return {
+    weight: ref.weight ?? 1,
+    ...(cluster !== undefined && { cluster }),
+    ...(requestHeaders && { requestHeaders }),
+    ...(responseHeaders && { responseHeaders }),
+  };
+}
+
+function mirrorShare(mirror: HTTPRequestMirrorFilter): number {
+  if (mirror.percent !== undefined) return mirror.percent * 10_000;
+  if (mirror.fraction) return Math.round((mirror.fraction.numerator / (mirror.fraction.denominator ?? 100)) * 1_000_000);
+  return 1_000_000;
+}
+
+function routePolicies(rule: HTTPRouteRule, field: string, problems: Problem[]): RoutePolicies {
+  const timeouts = timeoutsOf(rule.timeouts, rule.retry, `${field}.timeouts`, problems);
+  const retry = retryOf(rule.retry, rule.timeouts, `${field}.retry`, problems);
+  return { ...(timeouts && { timeouts }), ...(retry && { retry }) };
+}
+
+/** Without retries a backend request is the request, so the smaller of the two timeouts holds (Gateway API: HTTPRouteTimeouts). */
+function timeoutsOf(
+  timeouts: HTTPRouteTimeouts | undefined,
+  retry: HTTPRouteRetry | undefined,
+  field: string,
+  problems: Problem[],
+): Timeouts | undefined {
+  const request = parseDuration(timeouts?.request, `${field}.request`, problems);
+  const backend = retry ? undefined : parseDuration(timeouts?.backendRequest, `${field}.backendRequest`, problems);
+  const limits = [request, backend].filter((ms): ms is number => ms !== undefined && ms > 0);
+  if (limits.length > 0) return { requestMs: Math.min(...limits) };
+  return request === undefined && backend === undefined ? undefined : { requestMs: 0 };
+}
+
+function retryOf(
+  retry: HTTPRouteRetry | undefined,
+  timeouts: HTTPRouteTimeouts | undefined,
+  field: string,
+  problems: Problem[],
+): RetryPolicy | undefined {
+  if (!retry) return undefined;
+  const perTry = parseDuration(timeouts?.backendRequest, 'spec.rules.timeouts.backendRequest', problems);
+  const backoff = parseDuration(retry.backoff, `${field}.backoff`, problems);
+  return {
+    retryOn: ['connect-failure', 'refused-stream', 'reset', 'unavailable', 'cancelled', 'retriable-status-codes'],
+    statusCodes: (retry.codes ?? []).map(Number),
+    attempts: retry.attempts ?? 1,
+    backoffBaseMs: Math.max(1, backoff ?? 25),
+    ...(perTry && { perTryTimeoutMs: perTry }),
+  };
+}
+
+function parseDuration(text: string | undefined, field: string, problems: Problem[]): number | undefined {
+  if (text === undefined) return undefined;
+  const ms = durationMs(text);
+  if (ms === undefined) problems.push({ field, message: invalidDuration(text) });
+  return ms;
+}

@@ -1,0 +1,42 @@
+/**
+ * No object reads across namespaces without the consent of the other side.
+ *
+ *   [Gateway | HTTPRoute | ...] -> [ReferenceGrant in the namespace of the target] -> [Secret | Service | ...]
+ */
+import type { Collection, Ctx, Index } from '../krt/index.ts';
+import type { ReferenceGrant } from '../kube/types/gateway-api.ts';
+
+export interface GrantSubject {
+  readonly group: string;
+  readonly kind: string;
+  readonly namespace: string;
+}
+
+export interface GrantTarget {
+  readonly group: string;
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+export interface Grants {
+  readonly byNamespace: Index<ReferenceGrant>;
+  readonly collection: Collection<ReferenceGrant>;
+}
+
+/** Indexes the grants by the namespace that they open. */
+export function grantsOf(collection: Collection<ReferenceGrant>): Grants {
+  return { collection, byNamespace: collection.index('namespace', (grant) => [grant.metadata.namespace ?? '']) };
+}
+
+/** True when the reference stays in its namespace or a grant allows it. Source: Gateway API, ReferenceGrant. */
+export function isGranted(ctx: Ctx, grants: Grants, from: GrantSubject, to: GrantTarget): boolean {
+  if (from.namespace === to.namespace) return true;
+  return ctx
+    .fetch(grants.collection, { index: grants.byNamespace, is: to.namespace })
+    .some(
+      ({ spec }) =>
+        spec.from.some((f) => f.group === from.group && f.kind === from.kind && f.namespace === from.namespace) &&
+        spec.to.some((t) => t.group === to.group && t.kind === to.kind && (t.name === undefined || t.name === to.name)),
+    );
+}

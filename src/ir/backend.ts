@@ -1,0 +1,32 @@
+/**
+ * Where traffic goes.
+ *
+ *   [Cluster] one port of one Service -> [Endpoint addresses], which change without touching anything else
+ */
+import type { ObjectRef } from './object-ref.ts';
+
+/** What the backend speaks. `http1` is also what WebSocket upgrades go over. */
+export type UpstreamProtocol = 'http1' | 'http2';
+
+export interface Cluster {
+  readonly name: string;
+  readonly statName: string;
+  readonly protocol: UpstreamProtocol;
+  /** `namespace/name` of the Service whose EndpointSlices hold the addresses. */
+  readonly service: string;
+  /** Name of the Service's port: how EndpointSlices refer to it. */
+  readonly portName: string;
+  readonly origin: ObjectRef;
+}
+
+export interface Endpoint {
+  readonly address: string;
+  readonly port: number;
+  readonly zone?: string;
+}
+
+/** The endpoints of a cluster, sorted so that equal sets are equal. */
+export interface Endpoints {
+  readonly cluster: string;
+  readonly endpoints: readonly Endpoint[];
+}

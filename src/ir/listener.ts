@@ -1,0 +1,40 @@
+/**
+ * What a proxy listens on.
+ *
+ *   [ProxyListener] -> [HttpChain], one for plain HTTP, one a listener for HTTPS -> hosts by scoped routes
+ */
+import type { ObjectRef } from './object-ref.ts';
+
+export interface TlsTermination {
+  /** Names of SDS secrets: one a certificate. */
+  readonly secrets: readonly string[];
+  readonly alpn: readonly string[];
+}
+
+export interface HttpChain {
+  /** Unique in the proxy; part of the scope key, so without a colon. */
+  readonly name: string;
+  /** Server names that lead here; empty: any. Only with TLS. */
+  readonly serverNames: readonly string[];
+  readonly tls?: TlsTermination;
+  /** True when TLS is terminated here: the scheme that redirects assume. */
+  readonly origin: ObjectRef;
+}
+
+/** One Envoy listener: a port of a Gateway. */
+export interface ProxyListener {
+  readonly scope: string;
+  readonly name: string;
+  readonly port: number;
+  readonly chains: readonly HttpChain[];
+  readonly origins: readonly ObjectRef[];
+}
+
+/** A certificate that the proxies of a Gateway get by SDS under `name`. */
+export interface TlsCertificate {
+  readonly scope: string;
+  readonly name: string;
+  /** `namespace/name` of the Secret. */
+  readonly secret: string;
+  readonly origins: readonly ObjectRef[];
+}

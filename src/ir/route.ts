@@ -1,0 +1,102 @@
+/**
+ * What the routes mean, whichever kind they were written as (HTTPRoute, GRPCRoute) and wherever they are served (ingress, waypoint).
+ *
+ *   [RouteRule] -> [HostRoutes of one route on one host of one filter chain] -> [scope of that host]
+ */
+import type { ObjectRef } from './object-ref.ts';
+import type { HeaderModifier, RoutePolicies } from './policy.ts';
+
+export type PathMatch =
+  | { readonly type: 'exact'; readonly value: string }
+  /** Matches whole path segments; without a trailing slash, except `/` itself. */
+  | { readonly type: 'prefix'; readonly value: string }
+  /** RE2, matches the whole path. */
+  | { readonly type: 'regex'; readonly value: string };
+
+export interface StringMatch {
+  readonly type: 'exact' | 'regex';
+  readonly value: string;
+}
+
+export interface NamedMatch {
+  readonly name: string;
+  readonly value: StringMatch;
+}
+
+export interface HttpMatch {
+  readonly path: PathMatch;
+  readonly method?: string;
+  readonly headers: readonly NamedMatch[];
+  readonly queryParams: readonly NamedMatch[];
+}
+
+export type PathRewrite =
+  { readonly type: 'full'; readonly value: string } | { readonly type: 'prefix'; readonly matched: string; readonly value: string };
+
+export interface Redirect {
+  readonly scheme?: 'http' | 'https';
+  readonly hostname?: string;
+  /** Absent: the port of the request's listener, or the default one of the new scheme (Gateway API: HTTPRequestRedirectFilter.port). */
+  readonly port?: number;
+  readonly path?: PathRewrite;
+  readonly status: number;
+}
+
+/** A share of the traffic. A backend that cannot be resolved keeps its weight, and its share is answered with 500. */
+export interface WeightedBackend {
+  /** Absent: invalid. */
+  readonly cluster?: string;
+  readonly weight: number;
+  readonly requestHeaders?: HeaderModifier;
+  readonly responseHeaders?: HeaderModifier;
+}
+
+export interface Mirror {
+  readonly cluster: string;
+  /** 0 to 1,000,000. */
+  readonly millionths: number;
+}
+
+export type RouteAction =
+  | {
+      readonly type: 'forward';
+      readonly backends: readonly WeightedBackend[];
+      readonly hostRewrite?: string;
+      readonly pathRewrite?: PathRewrite;
+      readonly mirrors: readonly Mirror[];
+    }
+  | { readonly type: 'redirect'; readonly redirect: Redirect }
+  | { readonly type: 'direct'; readonly status: number; readonly body?: string };
+
+/** One rule of a route: all its matches lead to the same action. */
+export interface RouteRule {
+  /** Unique over all routes, stable when other rules come and go if the user named the rule. */
+  readonly name: string;
+  readonly origin: ObjectRef;
+  readonly matches: readonly HttpMatch[];
+  readonly action: RouteAction;
+  readonly requestHeaders?: HeaderModifier;
+  readonly responseHeaders?: HeaderModifier;
+  readonly policies: RoutePolicies;
+}
+
+/** Orders routes that match equally well: older first, then by `namespace/name` (Gateway API: HTTPRouteRule precedence). */
+export interface RouteOrder {
+  /** RFC 3339. */
+  readonly created: string;
+  readonly key: string;
+}
+
+/** What one route (or a boundary without one) contributes to one host behind one filter chain. */
+export interface HostRoutes {
+  /** The proxies: `namespace/name` of their Gateway. */
+  readonly scope: string;
+  readonly chain: string;
+  /** Lower case; exact, `*.suffix` or `*`. */
+  readonly host: string;
+  /** Hostname of the listener that owns the host: `*` or as written. Hosts of one owner fall back to each other, of different owners never. */
+  readonly owner: string;
+  readonly order: RouteOrder;
+  readonly rules: readonly RouteRule[];
+  readonly origin: ObjectRef;
+}
