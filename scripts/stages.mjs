@@ -75,6 +75,7 @@ export const stages = [
     minutes: 5,
   },
 
+  { name: 'lock file', groups: ['check', 'test'], command: ['node', 'scripts/lock.mjs', '--check'], minutes: 1 },
   { name: 'types', groups: ['check', 'test'], command: ['tsc', '--noEmit'], minutes: 3 },
   { name: 'lint', groups: ['check', 'test'], command: ['oxlint', '--type-aware', '--deny-warnings'], minutes: 3 },
   { name: 'format', groups: ['check', 'test'], command: ['prettier', '--check', '--log-level', 'warn', '.'], minutes: 3 },
