@@ -60,3 +60,8 @@ export interface Rejection {
   readonly version: string;
   readonly message: string;
 }
+
+/** Key of a rejection in collections: one a resource and stream. */
+export function rejectionKey(r: Pick<Rejection, 'proxy' | 'type' | 'name'>): string {
+  return `${r.proxy}|${r.type}|${r.name}`;
+}
