@@ -8,6 +8,13 @@ export const kgatewayGroup = 'gateway.kgateway.dev';
 export const kgatewayVersion = 'v1alpha1';
 export const gatewayApiGroup = 'gateway.networking.k8s.io';
 
+/** A type made by Static<>, as objects out of a cache are: readonly to the bottom. */
+export type DeepReadonly<T> = T extends readonly (infer U)[]
+  ? readonly DeepReadonly<U>[]
+  : T extends object
+    ? { readonly [K in keyof T]: DeepReadonly<T[K]> }
+    : T;
+
 /** A rule in CEL that the API server checks. */
 export interface Validation {
   readonly rule: string;

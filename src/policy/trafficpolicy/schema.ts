@@ -8,6 +8,7 @@ import { headerNamePattern, headerValuePattern } from '../headers.ts';
 import { quantityPattern } from '../quantity.ts';
 import {
   atLeastOneOf,
+  type DeepReadonly,
   disableSchema,
   durationSchema,
   exactlyOneOf,
@@ -266,12 +267,12 @@ export const trafficPolicySpec = Type.Object(
   },
 );
 
-export type TrafficPolicySpec = Static<typeof trafficPolicySpec>;
+export type TrafficPolicySpec = DeepReadonly<Static<typeof trafficPolicySpec>>;
 
 /** A TrafficPolicy as the API server serves it. */
 export interface TrafficPolicy extends KubeObject {
   readonly spec: TrafficPolicySpec;
-  readonly status?: Static<typeof policyStatusSchema>;
+  readonly status?: DeepReadonly<Static<typeof policyStatusSchema>>;
 }
 
 /** The kind, for its CustomResourceDefinition and for watching it. */
