@@ -24,12 +24,16 @@ export class Graph {
   readonly #schedule: (flush: () => void) => void;
   readonly #onError: ((collection: string, key: string, error: unknown) => void) | undefined;
   readonly #stores: AnyStore[] = [];
-  readonly #flush = (): void => this.flush();
+  readonly #flush = (): void => {
+    this.#scheduled = false;
+    this.flush();
+  };
   #phase: 'idle' | 'compute' | 'deliver' = 'idle';
   #sequence = 0;
   #unsynced = 0;
   #sources = 0;
   #synced = false;
+  /** The scheduler owes us a call. */
   #scheduled = false;
   /** A flush was asked for by a subscriber. */
   #again = false;
@@ -73,7 +77,6 @@ export class Graph {
    */
   flush(): void {
     if (this.#phase === 'compute') throw new KrtAssertionError('flush() inside a transform');
-    this.#scheduled = false;
     if (this.#phase === 'deliver') this.#again = true;
     if (this.#phase === 'deliver' || !this.#ready()) return;
     const changed: AnyStore[] = [];

@@ -33,7 +33,7 @@ class Joined<T> extends Store<T> {
       for (const input of this.#inputs) for (const e of input.changes) this.#follow(e);
     } else {
       this.#started = true;
-      for (const input of this.#inputs) for (const key of input.peekKeys()) this.#settleKey(key);
+      for (const input of this.#inputs) for (const key of input.peekKeys()) this.write(key, this.#winner(key) as T);
     }
     this.changes = this.settle();
   }
@@ -43,23 +43,21 @@ class Joined<T> extends Store<T> {
   }
 
   #follow(e: Event<T>): void {
-    const value = this.#settleKey(e.key, e.type === 'update' ? e.old : undefined);
-    // What its collection calls a change is one here, whatever this collection would call equal.
-    if (e.type === 'update' && value === e.new && this.peek(e.key) !== value) this.writeChanged(e.key, e.new);
+    const value = this.#winner(e.key);
+    if (value === undefined) this.drop(e.key);
+    // What its collection calls a change is one here too, whatever this collection would call equal.
+    else if (e.type === 'update' && value === e.new) this.writeChanged(e.key, value);
+    else this.write(e.key, value);
   }
 
-  /** Makes one key what the inputs say it is; leaves a plain update of `old` to the caller. */
-  #settleKey(key: string, old?: T): T | undefined {
+  #winner(key: string): T | undefined {
     let winner: Store<T> | undefined;
     for (const input of this.#inputs) {
       if (input.peek(key) === undefined) continue;
       if (winner) this.#conflict(key, winner, input);
       winner = input;
     }
-    const value = winner?.peek(key);
-    if (value === undefined) this.drop(key);
-    else if (old === undefined || this.peek(key) !== old) this.write(key, value);
-    return value;
+    return winner?.peek(key);
   }
 
   #conflict(key: string, loser: Store<T>, winner: Store<T>): void {
