@@ -17,7 +17,7 @@ help: ## list the targets
 
 $(INSTALLED): package.json package-lock.json
 	@echo '== npm ci' >&2
-	npm ci --no-audit --no-fund --loglevel=error >&2
+	@npm ci --no-audit --no-fund --loglevel=error >&2
 	@node --version | grep -q '^v24\.' || { echo 'error: node_modules/.bin/node is not Node 24' >&2; echo 'next: npm 11 or later is needed (npm install -g npm@11), which runs the install scripts that package.json allows' >&2; exit 1; }
 	@touch $@
 

@@ -59,6 +59,7 @@ const images = {
         fail('the controller could not be bundled', 'see the lines above; make check finds most causes');
       layout(folder, 'kgateway', process.execPath, 'usr/local/bin/node');
       put(bundle, folder, 'app/kgateway.mjs');
+      put(`${bundle}.LEGAL.txt`, folder, 'app/kgateway.mjs.LEGAL.txt');
       put(join(root, 'LICENSE'), folder, 'app/LICENSE');
     },
   },
