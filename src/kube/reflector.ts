@@ -23,6 +23,8 @@ export interface ReflectorOptions<T extends KubeObject = KubeObject> extends Sel
   readonly backoff?: { readonly first: number; readonly max: number };
   /** Seconds after which a watch is renewed. Default: 300..600, at random, so that renewals spread. */
   readonly watchSeconds?: number;
+  /** Seconds of silence after which a connection counts as dead. Default 150: bookmarks come about once a minute. */
+  readonly inactivitySeconds?: number;
 }
 
 export interface Reflector {
@@ -147,8 +149,7 @@ export function reflect<T extends KubeObject>(
     const options = {
       ...selection,
       timeoutSeconds,
-      // The server ends a watch itself; only a dead connection outlives that. Bookmarks come about once a minute before.
-      inactivitySeconds: Math.min(timeoutSeconds + 30, 150),
+      inactivitySeconds: o.inactivitySeconds ?? 150,
       sendInitialEvents: initial,
       resourceVersion: initial ? undefined : me.resourceVersion,
     };
