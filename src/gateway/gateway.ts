@@ -24,6 +24,9 @@ export interface GatewayView {
   readonly className: string;
   readonly listeners: readonly GatewayListener[];
   readonly addresses: readonly GatewaySpecAddress[];
+  /** Of the object, for policies that select by labels. */
+  readonly objectLabels: Readonly<Record<string, string>>;
+  /** `spec.infrastructure.labels`: for everything that is generated. */
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
   /** `namespace/name` of the GatewayParameters that it names. */
@@ -64,6 +67,7 @@ export function translateGateway(ctx: Ctx, inputs: GatewayInputs, gateway: Gatew
     className: spec.gatewayClassName,
     listeners,
     addresses: spec.addresses ?? [],
+    objectLabels: gateway.metadata.labels ?? {},
     labels: spec.infrastructure?.labels ?? {},
     annotations: spec.infrastructure?.annotations ?? {},
     ...(parameters.own !== undefined && { parameters: parameters.own }),

@@ -1,0 +1,229 @@
+/**
+ * The Gateway API as collections.
+ *
+ *   GatewayClass ─┐
+ *   Secret ───────┼─> Gateways ─────> ProxyListeners, Certificates, boundaries ─┐
+ *   Gateway ──────┘       │                                                     ├─> HostRoutes, grouped by scope
+ *   HTTPRoute ──> RouteParents ──┐                                              │
+ *       └───────> RouteRules ────┴──> ServedRoutes (with TrafficPolicies) ──────┘─> ClusterUses, by Gateway and cluster
+ *   Service ──────────┘ └─> Clusters <── ClusterUses
+ *   EndpointSlice ──────────> Endpoints of those clusters
+ */
+import type { Cluster, Endpoints } from '../ir/backend.ts';
+import type { ProxyListener, TlsCertificate } from '../ir/listener.ts';
+import { refKey } from '../ir/object-ref.ts';
+import type { RoutePolicies } from '../ir/policy.ts';
+import type { StatusReport } from '../ir/report.ts';
+import type { HostRoutes } from '../ir/route.ts';
+import { type Collection, type Graph, type Group, type Index, flatMap, group, join, map } from '../krt/index.ts';
+import type { EndpointSlice, Namespace, Secret, Service } from '../kube/types/core.ts';
+import type { Gateway, GatewayClass, HTTPRoute, ReferenceGrant } from '../kube/types/gateway-api.ts';
+import { type KubeObject, keyOf } from '../kube/types/meta.ts';
+import { attachmentKeys } from '../policy/attachment.ts';
+import type { Policy } from '../policy/plugin.ts';
+import { type PolicyAttachment, missingTargets, policyStatus } from '../policy/status.ts';
+import type { TrafficPolicy } from '../policy/trafficpolicy/schema.ts';
+import { trafficPolicyKind } from '../policy/trafficpolicy/trafficpolicy.ts';
+import { gatewayGroup } from './conditions.ts';
+import { endpointsOf, slicesOf } from './endpoints.ts';
+import { type GatewayView, certificatesOf, isOurs, proxyListeners, translateGateway } from './gateway.ts';
+import { type RouteParents, type RouteRules, attachRoute, translateRules } from './httproute.ts';
+import { certificateKey, mayRead } from './listener-certificate.ts';
+import { grantsOf } from './referencegrant.ts';
+import { type ClusterUse, type ServedRoute, listenerBoundaries, serveRoute } from './served-route.ts';
+import { type RejectedObject, gatewayClassStatus, gatewayStatus, listenerKey, routeStatus } from './status.ts';
+import { namespaceViews, serviceViews } from './views.ts';
+
+/** What is watched. */
+export interface GatewayApiInputs {
+  readonly classes: Collection<GatewayClass>;
+  readonly gateways: Collection<Gateway>;
+  readonly httpRoutes: Collection<HTTPRoute>;
+  readonly referenceGrants: Collection<ReferenceGrant>;
+  readonly services: Collection<Service>;
+  readonly endpointSlices: Collection<EndpointSlice>;
+  readonly namespaces: Collection<Namespace>;
+  /** Only those that are wanted; see `wantedSecrets`. */
+  readonly secrets: Collection<Secret>;
+  readonly gatewayParameters: Collection<KubeObject>;
+  readonly trafficPolicies: Collection<TrafficPolicy>;
+}
+
+/** What comes of it, for proxies and for statuses. */
+export interface GatewayApi {
+  readonly gateways: Collection<GatewayView>;
+  readonly listeners: Collection<ProxyListener>;
+  readonly certificates: Collection<TlsCertificate>;
+  /** By `scope|cluster`. */
+  readonly clusterUses: Collection<Group<ClusterUse>>;
+  readonly clusters: Collection<Cluster>;
+  readonly endpoints: Collection<Endpoints>;
+  readonly hostRoutes: Collection<HostRoutes>;
+  /** For the writer of statuses. */
+  readonly rules: Collection<RouteRules>;
+  readonly parents: Collection<RouteParents>;
+  readonly served: Collection<ServedRoute>;
+  readonly policies: Collection<Policy<RoutePolicies>>;
+}
+
+/** Keys of the Secrets that Gateways of ours refer to and may read. No other Secret is ever read. */
+export function wantedSecrets(g: Graph, inputs: GatewayApiInputs): Collection<{ readonly key: string }> {
+  const grants = grantsOf(inputs.referenceGrants);
+  const references = flatMap(g, inputs.gateways, { name: 'SecretReferences', key: (r: { gateway: string; secret: string }) => `${r.gateway}|${r.secret}` }, (ctx, gateway) => {
+    if (!isOurs(ctx.fetchOne(inputs.classes, gateway.spec.gatewayClassName))) return [];
+    const namespace = gateway.metadata.namespace ?? '';
+    const refs = gateway.spec.listeners.flatMap((l) => l.tls?.certificateRefs ?? []).filter((ref) => mayRead(ctx, grants, namespace, ref));
+    return [...new Set(refs.map((ref) => certificateKey(namespace, ref)))].map((secret) => ({ gateway: keyOf(gateway), secret }));
+  });
+  const bySecret = group(g, { name: 'SecretReferencesBySecret' }, references.index('secret', (r) => [r.secret]));
+  return map(g, bySecret, { name: 'WantedSecrets' }, (_ctx, { key }) => ({ key }));
+}
+
+/** Builds the collections. */
+export function gatewayApi(g: Graph, inputs: GatewayApiInputs): GatewayApi {
+  const grants = grantsOf(inputs.referenceGrants);
+  const services = serviceViews(g, inputs.services);
+  const namespaces = namespaceViews(g, inputs.namespaces);
+
+  const gateways = map(g, inputs.gateways, { name: 'Gateways' }, (ctx, gateway) =>
+    translateGateway(ctx, { classes: inputs.classes, parameters: inputs.gatewayParameters, secrets: inputs.secrets, grants }, gateway),
+  );
+  const listeners = flatMap(g, gateways, { name: 'ProxyListeners', key: (l: ProxyListener) => `${l.scope}|${l.name}` }, (_ctx, view) => proxyListeners(view));
+  const certificates = flatMap(g, gateways, { name: 'Certificates', key: (c: TlsCertificate) => `${c.scope}|${c.name}` }, (_ctx, view) => certificatesOf(view));
+
+  const policies = map(g, inputs.trafficPolicies, { name: 'TrafficPolicies' }, (_ctx, policy) => trafficPolicyKind.parse(policy));
+  const policiesByTarget = policies.index('target', attachmentKeys);
+
+  const rules = map(g, inputs.httpRoutes, { name: 'RouteRules' }, (ctx, route) => translateRules(ctx, { services, grants }, route));
+  const parents = map(g, inputs.httpRoutes, { name: 'RouteParents' }, (ctx, route) => attachRoute(ctx, { gateways, namespaces }, route));
+  const served = map(g, parents, { name: 'ServedRoutes' }, (ctx, route) =>
+    serveRoute(ctx, { rules, gateways, policies, policiesByTarget }, route),
+  );
+
+  const ofRoutes = flatMap(g, served, { name: 'RouteHosts', key: hostRoutesKey }, (_ctx, s) => distinctHosts(s.hosts));
+  const boundaries = flatMap(g, gateways, { name: 'ListenerBoundaries', key: hostRoutesKey }, (_ctx, view) =>
+    listenerBoundaries(view),
+  );
+  const hostRoutes = join(g, { name: 'HostRoutes' }, [ofRoutes, boundaries]);
+
+  const uses = flatMap(g, served, { name: 'ClusterUses', key: (u: ClusterUse) => `${u.scope}|${u.cluster}|${u.route}` }, (_ctx, s) => s.uses);
+  const clusterUses = group(g, { name: 'ClustersByGateway' }, uses.index('cluster of scope', (u) => [`${u.scope}|${u.cluster}`]));
+  const clusters = usedClusters(g, rules);
+  const slices = slicesOf(inputs.endpointSlices);
+  const endpoints = map(g, clusters, { name: 'Endpoints' }, (ctx, cluster) => endpointsOf(ctx, slices, cluster));
+
+  return { gateways, listeners, certificates, clusterUses, clusters, endpoints, hostRoutes, rules, parents, served, policies };
+}
+
+function hostRoutesKey(h: HostRoutes): string {
+  return `${h.scope}|${h.chain}|${h.host}|${h.owner}|${h.order.key}`;
+}
+
+interface PolicyOutcome {
+  readonly route: string;
+  readonly outcome: PolicyAttachment;
+}
+
+function outcomeKey({ route, outcome }: PolicyOutcome): string {
+  return `${route}|${refKey(outcome.policy)}|${refKey(outcome.ancestor)}|${outcome.state}`;
+}
+
+/** Two listeners of one chain may serve a route under the same host only when it is theirs alike; one entry then is enough. */
+function distinctHosts(hosts: readonly HostRoutes[]): readonly HostRoutes[] {
+  return [...new Map(hosts.map((h) => [hostRoutesKey(h), h])).values()];
+}
+
+/** Every cluster that some rule leads to, once. */
+function usedClusters(g: Graph, rules: Collection<RouteRules>): Collection<Cluster> {
+  const references = flatMap(g, rules, { name: 'ClusterReferences', key: (r: { route: string; cluster: Cluster }) => `${r.route}|${r.cluster.name}` }, (_ctx, route) => {
+    const clusters = new Map(route.rules.flatMap((r) => r.clusters).map((c) => [c.name, c]));
+    return [...clusters.values()].map((cluster) => ({ route: route.key, cluster }));
+  });
+  const byName = group(g, { name: 'ClusterReferencesByName' }, references.index('name', (r) => [r.cluster.name]));
+  return map(g, byName, { name: 'Clusters' }, (_ctx, { items }) => items[0]?.cluster);
+}
+
+/** What statuses need besides the translation. */
+export interface StatusInputs {
+  /** Addresses of the proxies, by key of the Gateway. */
+  readonly addresses: Collection<{ readonly gateway: string; readonly addresses: readonly string[] }>;
+  readonly rejected: Index<RejectedObject>;
+  readonly deployProblems: Collection<{ readonly gateway: string; readonly message: string }>;
+}
+
+/** The statuses of all objects that are ours to report on. Written only by the leader, computed by every replica. */
+export function gatewayApiStatuses(g: Graph, inputs: GatewayApiInputs, api: GatewayApi, more: StatusInputs): Collection<StatusReport> {
+  const key = (r: StatusReport): string => refKey(r.object);
+  const classes = map(g, inputs.classes, { name: 'GatewayClassStatuses', key }, (_ctx, c) => (isOurs(c) ? gatewayClassStatus(c) : undefined));
+
+  const attached = flatMap(g, api.parents, { name: 'AttachedRoutes', key: (a: { listener: string; route: string }) => `${a.listener}|${a.route}` }, (_ctx, route) => {
+    const keys = route.parents.flatMap((p) => p.listeners.map((l) => listenerKey(p.gateway, l.listener)));
+    return [...new Set(keys)].map((listener) => ({ listener, route: route.key }));
+  });
+  const byListener = group(g, { name: 'AttachedRoutesByListener' }, attached.index('listener', (a) => [a.listener]));
+  const counts = map(g, byListener, { name: 'AttachedRouteCounts' }, (_ctx, { items }) => ({ count: items.length }));
+
+  const gateways = map(g, api.gateways, { name: 'GatewayStatuses', key }, (ctx, view) =>
+    gatewayStatus(view, {
+      attachedRoutes: (listener) => ctx.fetchOne(counts, listenerKey(view.key, listener))?.count ?? 0,
+      addresses: ctx.fetchOne(more.addresses, view.key)?.addresses ?? [],
+      rejected: (ref) => ctx.fetch(more.rejected.collection, { index: more.rejected, is: refKey(ref) }).map((r) => r.message),
+      deployProblem: ctx.fetchOne(more.deployProblems, view.key)?.message,
+    }),
+  );
+  const routes = map(g, inputs.httpRoutes, { name: 'RouteStatuses', key }, (ctx, route): StatusReport | undefined => {
+    const parents = ctx.fetchOne(api.parents, keyOf(route));
+    // Entries of ours from an earlier parent are taken back.
+    if (!parents) return withoutParents(route);
+    return routeStatus(parents, {
+      rules: ctx.fetchOne(api.rules, parents.key),
+      replacedByPolicy: ctx.fetchOne(api.served, parents.key)?.replaced ?? [],
+      rejected: (ref) => ctx.fetch(more.rejected.collection, { index: more.rejected, is: refKey(ref) }).map((r) => r.message),
+    });
+  });
+  return join(g, { name: 'Statuses' }, [classes, gateways, routes, policyStatuses(g, inputs, api)]);
+}
+
+function withoutParents(route: HTTPRoute): StatusReport {
+  const object = { group: gatewayGroup, kind: 'HTTPRoute', namespace: route.metadata.namespace ?? '', name: route.metadata.name };
+  return { form: 'parents', object, generation: route.metadata.generation ?? 0, entries: [] };
+}
+
+function policyStatuses(g: Graph, inputs: GatewayApiInputs, api: GatewayApi): Collection<StatusReport> {
+  const outcomes = flatMap(g, api.served, { name: 'PolicyOutcomes', key: outcomeKey }, (_ctx, s) =>
+    s.attachments.map((outcome) => ({ route: s.key, outcome })),
+  );
+  const byPolicy = outcomes.index('policy', (o) => [refKey(o.outcome.policy)]);
+  return map(g, api.policies, { name: 'PolicyStatuses', key: (r: StatusReport) => refKey(r.object) }, (ctx, policy) => {
+    const found = ctx.fetch(outcomes, { index: byPolicy, is: refKey(policy.ref) }).map((o) => o.outcome);
+    const missing = missingTargets(policy, (ref) => {
+      const object = ref.kind === 'Gateway' ? ctx.fetchOne(inputs.gateways, `${ref.namespace}/${ref.name}`) : undefined;
+      if (object) return hasSection(object.spec.listeners, ref.section) ? 'found' : 'section';
+      const route = ref.kind === 'HTTPRoute' ? ctx.fetchOne(inputs.httpRoutes, `${ref.namespace}/${ref.name}`) : undefined;
+      if (route) return hasSection(route.spec.rules ?? [], ref.section) ? 'found' : 'section';
+      return 'object';
+    });
+    return policyStatus(policy, withGatewayTargets(ctx.fetchOne, policy, found, api), missing);
+  });
+
+  /** A Gateway without routes has the policy all the same. */
+  function withGatewayTargets(
+    fetchOne: <T>(c: Collection<T>, k: string) => T | undefined,
+    policy: Policy<RoutePolicies>,
+    found: readonly PolicyAttachment[],
+    { gateways }: GatewayApi,
+  ): readonly PolicyAttachment[] {
+    const bare = policy.targets.flatMap((t): PolicyAttachment[] => {
+      if (t.by !== 'name' || t.ref.kind !== 'Gateway') return [];
+      const view = fetchOne(gateways, `${t.ref.namespace}/${t.ref.name}`);
+      if (!view || found.some((o) => refKey(o.ancestor) === refKey(view.ref))) return [];
+      return [{ policy: policy.ref, ancestor: view.ref, state: 'attached' }];
+    });
+    return [...found, ...bare];
+  }
+}
+
+function hasSection(sections: readonly { readonly name?: string }[], name: string | undefined): boolean {
+  return name === undefined || sections.some((s) => s.name === name);
+}
+

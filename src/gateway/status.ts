@@ -1,0 +1,148 @@
+/**
+ * Statuses of GatewayClasses, Gateways and HTTPRoutes: what the translation found, what the proxies refused, what addresses there are.
+ */
+import type { ObjectRef } from '../ir/object-ref.ts';
+import type { ConditionIntent, EntriesReport, EntryReport, ListenerReport, WholeReport } from '../ir/report.ts';
+import type { GatewayClass } from '../kube/types/gateway-api.ts';
+import { type Problem, describeProblems } from '../policy/problem.ts';
+import type { ParentAttachment } from './attachment.ts';
+import {
+  gatewayClassAccepted,
+  gatewayClassSupportedVersion,
+  gatewayGroup,
+  gateway as gatewayCondition,
+  listener as listenerCondition,
+  route as routeCondition,
+} from './conditions.ts';
+import type { GatewayListener } from './gateway-listener.ts';
+import type { GatewayView } from './gateway.ts';
+import type { RouteParents, RouteRules } from './httproute.ts';
+import { supportedFeatures } from './supported-features.ts';
+
+/** Something that a proxy refused, on the object that it was made from. */
+export interface RejectedObject {
+  readonly object: ObjectRef;
+  readonly message: string;
+}
+
+/** Looks up what proxies refused of an object, or of a section of it. */
+export type Rejected = (ref: ObjectRef) => readonly string[];
+
+const rejectedHint = 'the last accepted configuration stays in use';
+
+/** Status of a class of ours. */
+export function gatewayClassStatus(gatewayClass: GatewayClass): WholeReport {
+  return {
+    form: 'whole',
+    object: { group: gatewayGroup, kind: 'GatewayClass', namespace: '', name: gatewayClass.metadata.name },
+    generation: gatewayClass.metadata.generation ?? 0,
+    conditions: [gatewayClassAccepted, gatewayClassSupportedVersion],
+    fields: { supportedFeatures: supportedFeatures.map((name) => ({ name })) },
+  };
+}
+
+export interface GatewayFacts {
+  /** Routes attached, by listener name. */
+  readonly attachedRoutes: (listener: string) => number;
+  /** IP addresses or host names under which the proxies are reached. */
+  readonly addresses: readonly string[];
+  readonly rejected: Rejected;
+  /** Why the proxies could not be deployed. */
+  readonly deployProblem: string | undefined;
+}
+
+/** Status of a Gateway. */
+export function gatewayStatus(view: GatewayView, facts: GatewayFacts): WholeReport {
+  const listeners = view.listeners.map((l) => listenerReport(view, l, facts));
+  return {
+    form: 'whole',
+    object: view.ref,
+    generation: view.generation,
+    conditions: [view.acceptance, programmed(view, facts), gatewayResolvedRefs(listeners)],
+    listeners,
+    fields: { addresses: facts.addresses.map((value) => ({ type: addressType(value), value })) },
+  };
+}
+
+function programmed(view: GatewayView, facts: GatewayFacts): ConditionIntent {
+  if (!view.accepted) return gatewayCondition.notProgrammed(view.acceptance.message);
+  if (facts.deployProblem !== undefined) return gatewayCondition.notProgrammed(facts.deployProblem);
+  const wanted = view.addresses.flatMap((a) => a.value ?? []);
+  const missing = wanted.filter((value) => !facts.addresses.includes(value));
+  if (missing.length > 0) return gatewayCondition.addressNotUsable(`Addresses not assigned to the Service of the proxy: ${missing.join(', ')}`);
+  if (facts.addresses.length === 0) return gatewayCondition.addressNotAssigned;
+  return gatewayCondition.programmed;
+}
+
+function gatewayResolvedRefs(listeners: readonly ListenerReport[]): ConditionIntent {
+  const resolved = listeners.every((l) => l.conditions.every((c) => c.type !== 'ResolvedRefs' || c.status === 'True'));
+  return resolved ? gatewayCondition.resolvedRefs : gatewayCondition.listenersNotResolved;
+}
+
+function addressType(value: string): 'IPAddress' | 'Hostname' {
+  return /^[0-9.]+$/.test(value) || value.includes(':') ? 'IPAddress' : 'Hostname';
+}
+
+function listenerReport(view: GatewayView, l: GatewayListener, facts: GatewayFacts): ListenerReport {
+  const refused = facts.rejected({ ...view.ref, section: l.name });
+  return {
+    name: l.name,
+    supportedKinds: l.kinds,
+    attachedRoutes: facts.attachedRoutes(l.name),
+    conditions: refused.length === 0 ? l.conditions : l.conditions.map((c) => (c.type === 'Programmed' ? refusedListener(refused) : c)),
+  };
+}
+
+function refusedListener(messages: readonly string[]): ConditionIntent {
+  return listenerCondition.notProgrammed(`The proxy refused the listener, ${rejectedHint}: ${messages.join('; ')}`);
+}
+
+export interface RouteFacts {
+  readonly rules: RouteRules | undefined;
+  /** Rules that answer 500 because of a policy. */
+  readonly replacedByPolicy: readonly Problem[];
+  readonly rejected: Rejected;
+}
+
+/** Our entries in `status.parents` of a route. */
+export function routeStatus(parents: RouteParents, facts: RouteFacts): EntriesReport {
+  const entries = new Map<string, EntryReport>();
+  for (const parent of parents.parents) {
+    const conditions = parentConditions(parent, facts, parents.ref);
+    entries.set(JSON.stringify(parent.parentRef), { ref: { ...parent.parentRef }, conditions });
+  }
+  return { form: 'parents', object: parents.ref, generation: parents.generation, entries: [...entries.values()] };
+}
+
+function parentConditions(parent: ParentAttachment, facts: RouteFacts, ref: ObjectRef): readonly ConditionIntent[] {
+  const rules = facts.rules?.rules ?? [];
+  const unresolved = rules.flatMap((r) => r.unresolved);
+  const dropped = rules.flatMap((r) => r.dropped);
+  const droppedRules = rules.filter((r) => r.dropped.length > 0).length;
+  const replaced = [...rules.flatMap((r) => r.replaced), ...facts.replacedByPolicy];
+  const allDropped = rules.length > 0 && droppedRules === rules.length;
+  const acceptance =
+    parent.acceptance.status === 'True' && allDropped ? routeCondition.unsupportedValue(describeProblems(dropped)) : parent.acceptance;
+  const [first] = unresolved;
+  const partially = allDropped || dropped.length === 0 ? [] : [routeCondition.partiallyInvalid(`Dropped Rule: ${describeProblems(dropped)}`)];
+  return [
+    acceptance,
+    first
+      ? routeCondition.unresolved(first.reason, [...new Set(unresolved.map((u) => u.message))].join('; '))
+      : routeCondition.resolvedRefs,
+    ...partially,
+    programmedRoute(facts.rejected(ref), dropped, replaced),
+  ];
+}
+
+function programmedRoute(refused: readonly string[], dropped: readonly Problem[], replaced: readonly Problem[]): ConditionIntent {
+  if (refused.length > 0) return routeCondition.notProgrammed('Rejected', `The proxy refused the route, ${rejectedHint}: ${refused.join('; ')}`);
+  if (dropped.length > 0) return routeCondition.notProgrammed('RouteRuleDropped', `Dropped Rule: ${describeProblems(dropped)}`);
+  if (replaced.length > 0) return routeCondition.notProgrammed('RouteRuleReplaced', `Replaced Rule: ${describeProblems(replaced)}`);
+  return routeCondition.programmed;
+}
+
+/** Key of a listener of a Gateway in indexes. */
+export function listenerKey(gateway: string, listener: string): string {
+  return `${gateway}/${listener}`;
+}

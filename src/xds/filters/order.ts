@@ -1,0 +1,29 @@
+/**
+ * The HTTP filters of every chain, in order. All are installed from the start, so that adding a policy never changes a listener, and none
+ * is `disabled`: a filter that is disabled by default stays out of a request whose route is found only after the fallback to wildcard
+ * hosts, and the policy would be bypassed (docs/decisions/0006-scoped-routes.md). Instead each does nothing unless a route configures it,
+ * and scopes of exact hosts switch off those that none of their routes uses, which costs a request nothing.
+ */
+import type { RoutePolicies } from '../../ir/policy.ts';
+import type { Any } from '../proto/index.ts';
+import { buffer } from './buffer.ts';
+import { cors } from './cors.ts';
+import { localRateLimit } from './local-ratelimit.ts';
+
+/** One Envoy HTTP filter that a policy of a route configures. */
+export interface PolicyFilter {
+  /** Its name in the chain and in `typed_per_filter_config`. */
+  readonly name: string;
+  /** Configuration in the chain: does nothing by itself. */
+  readonly chain: Any;
+  /** Only where the filter cannot be without effect in the chain: what makes it so, for scopes of wildcard hosts. */
+  readonly noop?: Any;
+  /** Configuration of a route; undefined when its policies do not concern the filter. */
+  readonly forRoute: (policies: RoutePolicies, routeName: string) => Any | undefined;
+}
+
+export const policyFilters: readonly PolicyFilter[] = [
+  cors, // first: a preflight request carries no credentials and must be answered before anything refuses it
+  localRateLimit, // before buffering: a request that is refused should cost nothing
+  buffer, // last: whatever follows wants the body whole
+];

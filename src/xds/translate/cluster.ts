@@ -1,0 +1,39 @@
+/** [Cluster] -> Envoy Cluster; [Endpoints] -> ClusterLoadAssignment. One of each for all routes and Gateways that lead there. */
+import type { Cluster, Endpoints } from '../../ir/backend.ts';
+import { type Cluster as EnvoyCluster, Cluster_DiscoveryType, any, encode } from '../proto/index.ts';
+import { overAds } from './values.ts';
+
+/** The bytes of a cluster. */
+export function encodeCluster(cluster: Cluster): Uint8Array {
+  const message: EnvoyCluster = {
+    name: cluster.name,
+    alt_stat_name: cluster.statName,
+    type: Cluster_DiscoveryType.EDS,
+    eds_cluster_config: { eds_config: overAds },
+    connect_timeout: { seconds: 5 },
+    // An endpoint that leaves the set gets no more requests at once, whatever health checks say.
+    ignore_health_on_host_removal: true,
+    ...(cluster.protocol === 'http2' && {
+      typed_extension_protocol_options: {
+        'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': any('envoy.extensions.upstreams.http.v3.HttpProtocolOptions', {
+          explicit_http_config: { http2_protocol_options: {} },
+        }),
+      },
+    }),
+  };
+  return encode('envoy.config.cluster.v3.Cluster', message);
+}
+
+/** The bytes of a load assignment. An empty one is an answer too: the cluster has no endpoints, and requests get 503. */
+export function encodeEndpoints({ cluster, endpoints }: Endpoints): Uint8Array {
+  const zones = Map.groupBy(endpoints, (e) => e.zone ?? '');
+  return encode('envoy.config.endpoint.v3.ClusterLoadAssignment', {
+    cluster_name: cluster,
+    endpoints: [...zones].map(([zone, members]) => ({
+      ...(zone !== '' && { locality: { zone } }),
+      lb_endpoints: members.map(({ address, port }) => ({
+        endpoint: { address: { socket_address: { address, port_value: port } } },
+      })),
+    })),
+  });
+}

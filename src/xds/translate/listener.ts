@@ -1,0 +1,102 @@
+/** [ProxyListener] -> Envoy Listener. Its bytes change as rarely as possible: routes, endpoints and certificates come by other ways. */
+import type { HttpChain, ProxyListener, TlsTermination } from '../../ir/listener.ts';
+import { policyFilters } from '../filters/order.ts';
+import { type FilterChain, type HttpConnectionManager, type HttpFilter, type Listener, TlsParameters_TlsProtocol, any, encode } from '../proto/index.ts';
+import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
+import { fallbackFilter, scopeKeyMutation, scopedRoutes } from './scope-key.ts';
+import { overAds } from './values.ts';
+
+/** Where a port of a Gateway is bound. In a Pod the port itself on every address; without a cluster a free place on loopback. */
+export interface Binding {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** Bound in a Pod: IPv6 and IPv4 at once. */
+export function podBinding(listener: ProxyListener): Binding {
+  return { address: '::', port: listener.port };
+}
+
+const perConnectionBufferBytes = 32 * 1024;
+
+/** Translates a listener. */
+export function listenerResource(listener: ProxyListener, binding: Binding): XdsResource {
+  const tls = listener.chains.some((c) => c.tls);
+  const message: Listener = {
+    name: listener.name,
+    address: {
+      socket_address: { address: binding.address, port_value: binding.port, ...(binding.address === '::' && { ipv4_compat: true }) },
+    },
+    filter_chains: listener.chains.map(filterChain),
+    per_connection_buffer_limit_bytes: { value: perConnectionBufferBytes },
+    ...(tls && {
+      listener_filters: [
+        {
+          name: 'envoy.filters.listener.tls_inspector',
+          typed_config: any('envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector', {}),
+        },
+      ],
+    }),
+  };
+  const bytes = encode('envoy.config.listener.v3.Listener', message);
+  return {
+    scope: listener.scope,
+    type: TypeUrl.listener,
+    name: listener.name,
+    version: versionOf(bytes),
+    bytes,
+    origins: listener.origins,
+    clusters: [],
+  };
+}
+
+function filterChain(chain: HttpChain): FilterChain {
+  return {
+    name: chain.name,
+    filters: [
+      {
+        name: 'envoy.filters.network.http_connection_manager',
+        typed_config: any('envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', connectionManager(chain)),
+      },
+    ],
+    ...(chain.serverNames.length > 0 && { filter_chain_match: { server_names: [...chain.serverNames] } }),
+    ...(chain.tls && { transport_socket: tlsSocket(chain.tls) }),
+  };
+}
+
+/** Hardened as Envoy's edge guide says: paths are normalized before anything matches them, and a client is believed about nothing. */
+function connectionManager(chain: HttpChain): HttpConnectionManager {
+  return {
+    stat_prefix: 'http',
+    scoped_routes: scopedRoutes,
+    early_header_mutation_extensions: [scopeKeyMutation(chain.name)],
+    http_filters: httpFilters,
+    use_remote_address: { value: true },
+    normalize_path: { value: true },
+    merge_slashes: true,
+    http2_protocol_options: { max_concurrent_streams: { value: 100 }, initial_stream_window_size: { value: 65_536 }, initial_connection_window_size: { value: 1_048_576 } },
+    request_headers_timeout: { seconds: 30 },
+    upgrade_configs: [{ upgrade_type: 'websocket' }],
+    // A connection is told to go away when its listener drains; requests on it finish first.
+    drain_timeout: { seconds: 5 },
+  };
+}
+
+const httpFilters: readonly HttpFilter[] = [
+  fallbackFilter,
+  ...policyFilters.map((f) => ({ name: f.name, typed_config: f.chain })),
+  { name: 'envoy.filters.http.router', typed_config: any('envoy.extensions.filters.http.router.v3.Router', {}) },
+];
+
+function tlsSocket(tls: TlsTermination): NonNullable<FilterChain['transport_socket']> {
+  return {
+    name: 'envoy.transport_sockets.tls',
+    typed_config: any('envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext', {
+      common_tls_context: {
+        alpn_protocols: [...tls.alpn],
+        tls_params: { tls_minimum_protocol_version: TlsParameters_TlsProtocol.TLSv1_2 },
+        tls_certificate_sds_secret_configs: tls.secrets.map((name) => ({ name, sds_config: overAds })),
+      },
+    }),
+  };
+}

@@ -1,0 +1,202 @@
+/** [RouteRule] -> Envoy routes, one a match, in a form that is encoded once and kept for as long as the rule lives. */
+import type { RetryPolicy, RoutePolicies } from '../../ir/policy.ts';
+import { invalidBackendCluster } from '../../ir/names.ts';
+import type {
+  HttpMatch,
+  NamedMatch,
+  PathMatch,
+  PathRewrite,
+  Redirect,
+  RouteAction as Action,
+  RouteRule,
+  StringMatch,
+  WeightedBackend,
+} from '../../ir/route.ts';
+import { policyFilters } from '../filters/order.ts';
+import {
+  type Any,
+  FractionalPercent_DenominatorType,
+  type HeaderMatcher,
+  type QueryParameterMatcher,
+  type RedirectAction,
+  RedirectAction_RedirectResponseCode as RedirectCode,
+  type RegexMatcher,
+  type Route,
+  type RouteAction,
+  RouteAction_ClusterNotFoundResponseCode as ClusterNotFound,
+  type RouteMatch,
+  type RouteRetryPolicy,
+  type StringMatcher,
+  type WeightedCluster_ClusterWeight,
+} from '../proto/index.ts';
+import { duration, headersToAdd, headersToRemove } from './values.ts';
+
+/** Envoy's route for one match of a rule. */
+export function routeOf(rule: RouteRule, match: HttpMatch, index: number): Route {
+  const name = rule.matches.length === 1 ? rule.name : `${rule.name}/${index}`;
+  const { headers } = rule.policies;
+  const requestModifiers = [rule.requestHeaders, headers?.request];
+  const responseModifiers = [rule.responseHeaders, headers?.response];
+  return {
+    name,
+    match: routeMatch(match),
+    ...actionOf(rule.action, rule.policies, match),
+    request_headers_to_add: headersToAdd(requestModifiers),
+    request_headers_to_remove: headersToRemove(requestModifiers),
+    response_headers_to_add: headersToAdd(responseModifiers),
+    response_headers_to_remove: headersToRemove(responseModifiers),
+    typed_per_filter_config: filterConfigs(rule.policies, name),
+  };
+}
+
+/** What each policy filter does on a route: only those that its policies concern. */
+function filterConfigs(policies: RoutePolicies, routeName: string): Record<string, Any> {
+  const configs: Record<string, Any> = {};
+  for (const filter of policyFilters) {
+    const config = filter.forRoute(policies, routeName);
+    if (config) configs[filter.name] = config;
+  }
+  return configs;
+}
+
+function routeMatch(match: HttpMatch): RouteMatch {
+  const headers = match.headers.map(headerMatcher);
+  if (match.method !== undefined) headers.unshift({ name: ':method', string_match: { exact: match.method } });
+  return { ...pathMatch(match.path), headers, query_parameters: match.queryParams.map(queryMatcher) };
+}
+
+function pathMatch(path: PathMatch): RouteMatch {
+  switch (path.type) {
+    case 'exact':
+      return { path: path.value };
+    case 'prefix':
+      return path.value === '/' ? { prefix: '/' } : { path_separated_prefix: path.value };
+    case 'regex':
+      return { safe_regex: regex(path.value) };
+  }
+}
+
+function headerMatcher(m: NamedMatch): HeaderMatcher {
+  return { name: m.name, string_match: stringMatcher(m.value) };
+}
+
+function queryMatcher(m: NamedMatch): QueryParameterMatcher {
+  return { name: m.name, string_match: stringMatcher(m.value) };
+}
+
+function stringMatcher(m: StringMatch): StringMatcher {
+  return m.type === 'exact' ? { exact: m.value } : { safe_regex: regex(m.value) };
+}
+
+function regex(text: string): RegexMatcher {
+  return { regex: text };
+}
+
+function actionOf(action: Action, policies: RoutePolicies, match: HttpMatch): Pick<Route, 'route' | 'redirect' | 'direct_response'> {
+  switch (action.type) {
+    case 'redirect':
+      return { redirect: redirectAction(action.redirect, match) };
+    case 'direct':
+      return {
+        direct_response: { status: action.status, ...(action.body !== undefined && { body: { inline_string: action.body } }) },
+      };
+    case 'forward': {
+      const destination = destinationOf(action.backends);
+      // Nothing to send it to: no backendRefs, or none with weight (Gateway API: HTTPRouteRule.backendRefs).
+      if (!destination) return { direct_response: { status: 500 } };
+      return { route: { ...destination, ...forwarding(action, policies, match) } };
+    }
+  }
+}
+
+function destinationOf(backends: readonly WeightedBackend[]): Pick<RouteAction, 'cluster' | 'weighted_clusters'> | undefined {
+  const [first, ...others] = backends.filter((b) => b.weight > 0);
+  if (!first) return undefined;
+  if (others.length === 0 && !first.requestHeaders && !first.responseHeaders) return { cluster: first.cluster ?? invalidBackendCluster };
+  return { weighted_clusters: { clusters: [first, ...others].map(clusterWeight) } };
+}
+
+function clusterWeight(backend: WeightedBackend): WeightedCluster_ClusterWeight {
+  return {
+    name: backend.cluster ?? invalidBackendCluster,
+    weight: { value: backend.weight },
+    request_headers_to_add: headersToAdd([backend.requestHeaders]),
+    request_headers_to_remove: headersToRemove([backend.requestHeaders]),
+    response_headers_to_add: headersToAdd([backend.responseHeaders]),
+    response_headers_to_remove: headersToRemove([backend.responseHeaders]),
+  };
+}
+
+function forwarding(action: Action & { type: 'forward' }, policies: RoutePolicies, match: HttpMatch): RouteAction {
+  const { timeouts, retry } = policies;
+  return {
+    cluster_not_found_response_code: ClusterNotFound.INTERNAL_SERVER_ERROR,
+    // Without a timeout of the user there is none: Envoy's 15 seconds would cut off long answers and streams.
+    timeout: duration(timeouts?.requestMs ?? 0),
+    ...(timeouts?.streamIdleMs !== undefined && { idle_timeout: duration(timeouts.streamIdleMs) }),
+    ...(retry && { retry_policy: retryPolicy(retry) }),
+    ...(action.hostRewrite !== undefined && { host_rewrite_literal: action.hostRewrite }),
+    ...(action.pathRewrite && pathRewrite(action.pathRewrite, match)),
+    request_mirror_policies: action.mirrors.map(({ cluster, millionths }) => ({
+      cluster,
+      runtime_fraction: { default_value: { numerator: millionths, denominator: FractionalPercent_DenominatorType.MILLION } },
+      disable_shadow_host_suffix_append: true,
+    })),
+  };
+}
+
+function retryPolicy(retry: RetryPolicy): RouteRetryPolicy {
+  return {
+    retry_on: retry.retryOn.join(','),
+    num_retries: { value: retry.attempts },
+    retriable_status_codes: [...retry.statusCodes],
+    retry_back_off: { base_interval: duration(retry.backoffBaseMs) },
+    ...(retry.perTryTimeoutMs !== undefined && { per_try_timeout: duration(retry.perTryTimeoutMs) }),
+  };
+}
+
+/**
+ * `path_separated_prefix` matches `/one` without its slash, so that a replacement of `/` would turn `/one/two` into `//two`:
+ * such a rewrite goes by regular expression (Gateway API: HTTPPathModifier.replacePrefixMatch, its table).
+ */
+function pathRewrite(rewrite: PathRewrite, match: HttpMatch): Pick<RouteAction, 'prefix_rewrite' | 'regex_rewrite'> {
+  if (rewrite.type === 'full') return { regex_rewrite: { pattern: regex('^/.*$'), substitution: escapeSubstitution(rewrite.value) } };
+  const matched = match.path.type === 'prefix' ? match.path.value : rewrite.matched;
+  const value = rewrite.value.length > 1 ? rewrite.value.replace(/\/+$/, '') : rewrite.value;
+  if (value === '' || value === '/') {
+    return matched === '/' ? {} : { regex_rewrite: { pattern: regex(`^${escapeRegex(matched)}/*`), substitution: '/' } };
+  }
+  if (matched === '/') return { regex_rewrite: { pattern: regex('^/*'), substitution: escapeSubstitution(`${value}/`) } };
+  return { prefix_rewrite: value };
+}
+
+function redirectAction(redirect: Redirect, match: HttpMatch): RedirectAction {
+  return {
+    ...(redirect.scheme && { scheme_redirect: redirect.scheme }),
+    ...(redirect.hostname !== undefined && { host_redirect: redirect.hostname }),
+    ...(redirect.port !== undefined && { port_redirect: redirect.port }),
+    ...(redirect.path && redirectPath(redirect.path, match)),
+    response_code: redirectCodes[redirect.status] ?? RedirectCode.FOUND,
+  };
+}
+
+function redirectPath(path: PathRewrite, match: HttpMatch): Pick<RedirectAction, 'path_redirect' | 'prefix_rewrite' | 'regex_rewrite'> {
+  if (path.type === 'full') return { path_redirect: path.value };
+  return pathRewrite(path, match);
+}
+
+const redirectCodes: Readonly<Record<number, RedirectAction['response_code']>> = {
+  301: RedirectCode.MOVED_PERMANENTLY,
+  302: RedirectCode.FOUND,
+  303: RedirectCode.SEE_OTHER,
+  307: RedirectCode.TEMPORARY_REDIRECT,
+  308: RedirectCode.PERMANENT_REDIRECT,
+};
+
+function escapeRegex(text: string): string {
+  return text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
+}
+
+function escapeSubstitution(text: string): string {
+  return text.replaceAll('\\', '\\\\');
+}

@@ -1,0 +1,118 @@
+/**
+ * [HostRoutes]* of one host -> ScopedRouteConfiguration.
+ *
+ * An exact host has a scope of its own, so that a change of it is one small resource at any number of hosts. Wildcard hosts of a chain
+ * share the scope `*`, which the fallback filter chooses when the exact one has no route (scope-key.ts).
+ */
+import { hostScopeName, wildcardHost } from '../../ir/names.ts';
+import { type ObjectRef, refKey } from '../../ir/object-ref.ts';
+import { compareMatches, compareOrder, compareText } from '../../ir/precedence.ts';
+import type { HostRoutes, HttpMatch, RouteRule } from '../../ir/route.ts';
+import { policyFilters } from '../filters/order.ts';
+import { type Any, type Route, type VirtualHost, any, encode } from '../proto/index.ts';
+import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
+import { routeOf } from './route.ts';
+import { fallbackFilter, scopeHeader } from './scope-key.ts';
+
+/** Key of the scope that a host belongs to, within the proxies of a Gateway. */
+export function scopeKeyOf(h: HostRoutes): string {
+  return `${h.scope}|${hostScopeName(h.chain, isWildcard(h.host) ? wildcardHost : h.host)}`;
+}
+
+function isWildcard(host: string): boolean {
+  return host.startsWith('*');
+}
+
+/** Translates what all routes contribute to one scope. */
+export function scopeResource(items: readonly HostRoutes[]): XdsResource | undefined {
+  const [first] = items;
+  if (!first) return undefined;
+  const wildcard = isWildcard(first.host);
+  const host = wildcard ? wildcardHost : first.host;
+  const name = hostScopeName(first.chain, host);
+  const hosts = wildcard ? wildcardVirtualHosts(items) : [exactVirtualHost(first.host, items)];
+  const bytes = encode('envoy.config.route.v3.ScopedRouteConfiguration', {
+    name,
+    key: { fragments: [{ string_key: first.chain }, { string_key: host }] },
+    route_configuration: {
+      name,
+      virtual_hosts: hosts,
+      ignore_port_in_host_matching: true,
+      request_headers_to_remove: [scopeHeader],
+      typed_per_filter_config: wildcard ? noopFilters : idleFilters,
+      max_direct_response_body_size_bytes: { value: 1 << 20 },
+    },
+  });
+  return {
+    scope: first.scope,
+    type: TypeUrl.scopedRoute,
+    name,
+    version: versionOf(bytes),
+    bytes,
+    origins: originsOf(items),
+    clusters: clustersOf(items),
+  };
+}
+
+interface Candidate {
+  readonly rule: RouteRule;
+  readonly match: HttpMatch;
+  readonly matchIndex: number;
+  readonly host: HostRoutes;
+  readonly ruleIndex: number;
+}
+
+/** Every match of every rule, in the order in which they are tried. Source: Gateway API, HTTPRouteRule.matches. */
+function orderedRoutes(items: readonly HostRoutes[]): Route[] {
+  const candidates = items.flatMap((host) =>
+    host.rules.flatMap((rule, ruleIndex) => rule.matches.map((match, matchIndex): Candidate => ({ rule, match, matchIndex, host, ruleIndex }))),
+  );
+  candidates.sort(
+    (a, b) => compareMatches(a.match, b.match) || compareOrder(a.host.order, b.host.order) || a.ruleIndex - b.ruleIndex || a.matchIndex - b.matchIndex,
+  );
+  return candidates.map((c) => routeOf(c.rule, c.match, c.matchIndex));
+}
+
+/** The only host of its scope. When its listener serves no other host, nothing falls through to wildcards, which are of other listeners. */
+function exactVirtualHost(host: string, items: readonly HostRoutes[]): VirtualHost {
+  const routes = orderedRoutes(items);
+  if (items.every((i) => i.owner === host)) routes.push({ name: `${host}/no-route`, match: { prefix: '/' }, direct_response: { status: 404 } });
+  return { name: host, domains: ['*'], routes };
+}
+
+/** A virtual host for each wildcard, which also has the rules of the less specific ones of its listener behind its own. */
+function wildcardVirtualHosts(items: readonly HostRoutes[]): VirtualHost[] {
+  const byHost = Map.groupBy(items, (i) => i.host);
+  const hosts = [...byHost.keys()].sort((a, b) => b.length - a.length || compareText(a, b));
+  return hosts.map((host) => {
+    const owner = byHost.get(host)?.[0]?.owner;
+    const lessSpecific = hosts.filter((other) => other !== host && (other === wildcardHost || host.endsWith(other.slice(1))));
+    const tail = lessSpecific.flatMap((other) => orderedRoutes((byHost.get(other) ?? []).filter((i) => i.owner === owner)));
+    return { name: host, domains: [host], routes: [...orderedRoutes(byHost.get(host) ?? []), ...tail] };
+  });
+}
+
+const disabled = any('envoy.config.route.v3.FilterConfig', { disabled: true });
+
+/** In the scope of wildcards the filters are in the request already; those that would act on their own are told not to. */
+const noopFilters: Record<string, Any> = Object.fromEntries(policyFilters.flatMap((f) => (f.noop ? [[f.name, f.noop]] : [])));
+
+/** In the scope of an exact host all filters stay out of the request, except on routes that configure them. */
+const idleFilters: Record<string, Any> = Object.fromEntries([fallbackFilter, ...policyFilters].map((f) => [f.name, disabled]));
+
+function originsOf(items: readonly HostRoutes[]): readonly ObjectRef[] {
+  const refs = new Map(items.map((i) => [refKey(i.origin), i.origin]));
+  return [...refs.values()];
+}
+
+function clustersOf(items: readonly HostRoutes[]): readonly string[] {
+  const names = new Set<string>();
+  for (const { rules } of items) {
+    for (const { action } of rules) {
+      if (action.type !== 'forward') continue;
+      for (const { cluster } of action.backends) if (cluster !== undefined) names.add(cluster);
+      for (const { cluster } of action.mirrors) names.add(cluster);
+    }
+  }
+  return [...names].sort(compareText);
+}

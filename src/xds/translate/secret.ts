@@ -1,0 +1,28 @@
+/** A key pair -> SDS Secret. */
+import type { TlsCertificate } from '../../ir/listener.ts';
+import type { SecretBytes } from '../../ir/secret-bytes.ts';
+import { encode } from '../proto/index.ts';
+import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
+
+/** Translates a certificate with its key. */
+export function secretResource(
+  certificate: TlsCertificate,
+  pair: { readonly certificate: SecretBytes; readonly privateKey: SecretBytes },
+): XdsResource {
+  const bytes = encode('envoy.extensions.transport_sockets.tls.v3.Secret', {
+    name: certificate.name,
+    tls_certificate: {
+      certificate_chain: { inline_bytes: pair.certificate.reveal() },
+      private_key: { inline_bytes: pair.privateKey.reveal() },
+    },
+  });
+  return {
+    scope: certificate.scope,
+    type: TypeUrl.secret,
+    name: certificate.name,
+    version: versionOf(bytes),
+    bytes,
+    origins: certificate.origins,
+    clusters: [],
+  };
+}

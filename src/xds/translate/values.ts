@@ -1,0 +1,31 @@
+import type { HeaderModifier } from '../../ir/policy.ts';
+import { ApiVersion, type ConfigSource, type Duration, type HeaderValueOption, HeaderValueOption_HeaderAppendAction as Append } from '../proto/index.ts';
+
+/** What comes over the stream that everything comes over. */
+export const overAds: ConfigSource = { ads: {}, resource_api_version: ApiVersion.V3 };
+
+/** A google.protobuf.Duration. */
+export function duration(ms: number): Duration {
+  return { seconds: Math.floor(ms / 1000), nanos: Math.round((ms % 1000) * 1e6) };
+}
+
+/** Header changes in the order in which they were said: each modifier sets, then adds. */
+export function headersToAdd(modifiers: readonly (HeaderModifier | undefined)[]): HeaderValueOption[] {
+  return modifiers.flatMap((m) =>
+    m
+      ? [
+          ...m.set.map((header) => option(header, Append.OVERWRITE_IF_EXISTS_OR_ADD)),
+          ...m.add.map((header) => option(header, Append.APPEND_IF_EXISTS_OR_ADD)),
+        ]
+      : [],
+  );
+}
+
+/** Headers to remove. */
+export function headersToRemove(modifiers: readonly (HeaderModifier | undefined)[]): string[] {
+  return modifiers.flatMap((m) => m?.remove ?? []);
+}
+
+function option({ name, value }: { readonly name: string; readonly value: string }, append_action: HeaderValueOption['append_action']) {
+  return { header: { key: name, value }, append_action };
+}
