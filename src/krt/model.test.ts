@@ -196,14 +196,14 @@ function check(operations: readonly Operation[], verifyPurity: boolean): void {
 
 test('incremental state equals state from scratch, and events replay to it', () => {
   fc.assert(
-    fc.property(fc.array(operation, { maxLength: 40 }), (operations) => check(operations, false)),
-    { numRuns: 1000 },
+    fc.property(fc.array(operation, { maxLength: 60, size: 'max' }), (operations) => check(operations, false)),
+    { numRuns: 300 },
   );
 });
 
 test('transforms of the model are pure', () => {
   fc.assert(
-    fc.property(fc.array(operation, { maxLength: 20 }), (operations) => check(operations, true)),
-    { numRuns: 100 },
+    fc.property(fc.array(operation, { maxLength: 40, size: 'max' }), (operations) => check(operations, true)),
+    { numRuns: 30 },
   );
 });

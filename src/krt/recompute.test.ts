@@ -164,6 +164,28 @@ test('the same read twice, and a read that moves, keep the dependency', () => {
   }
 });
 
+test('a predicate is the one of the last run: it closes over the input', () => {
+  const g = new Graph({ schedule: () => {} });
+  const pods = source<{ id: string; app: string }>(g, { name: 'Pods', key: (o) => o.id });
+  const services = source<{ id: string; app: string }>(g, { name: 'Services', key: (o) => o.id });
+  const all = services.index('all', () => ['all']);
+  const selected = map(
+    g,
+    pods,
+    { name: 'Selected' },
+    (ctx, p) => ctx.fetch(services, { index: all, is: 'all', where: (s) => s.app === p.app }).length,
+  );
+  pods.markSynced();
+  services.markSynced();
+  for (const app of ['a', 'b']) {
+    pods.set({ id: 'p', app });
+    g.flush();
+  }
+  expect(runs(g, () => services.set({ id: 's', app: 'a' }))).toEqual({});
+  expect(runs(g, () => services.set({ id: 't', app: 'b' }))).toEqual({ Selected: 1 });
+  expect(selected.get('p')).toBe(1);
+});
+
 test('keepLast keeps the outputs of the last good run and still follows what it read', () => {
   const g = new Graph({ schedule: () => {} });
   const s = source<{ id: string; valid: boolean; v: number }>(g, { name: 'S', key: (o) => o.id });
@@ -229,6 +251,7 @@ test('a change in a group of thousands touches that group only', () => {
   expect(runs(g, () => s.set({ id: 7, in: ['small-7', 'fresh'] }))).toEqual({ Sizes: 3 });
   expect([before?.items.length, groups.get('big')?.items.length, groups.get('fresh')?.items.length]).toEqual([4000, 3999, 1]);
   expect(new Set(groups.get('big')?.items.map((o) => o.id)).has(7)).toBe(false);
+  expect(runs(g, () => s.set({ id: 8, in: ['small-8'] }))).toEqual({ Sizes: 2 });
   // Everything leaves: not quadratic, and no group is left behind.
   s.reset([]);
   g.flush();
