@@ -28,7 +28,7 @@ import { gatewayGroup } from './conditions.ts';
 import { endpointsOf, slicesOf } from './endpoints.ts';
 import { type GatewayView, certificatesOf, isOurs, proxyListeners, translateGateway } from './gateway.ts';
 import { type RouteParents, type RouteRules, attachRoute, translateRules } from './httproute.ts';
-import { certificateKey, mayRead } from './listener-certificate.ts';
+import { type KeyPair, certificateKey, keyPairOf, mayRead } from './listener-certificate.ts';
 import { grantsOf } from './referencegrant.ts';
 import { type ClusterUse, type ServedRoute, listenerBoundaries, serveRoute } from './served-route.ts';
 import { type RejectedObject, gatewayClassStatus, gatewayStatus, listenerKey, routeStatus } from './status.ts';
@@ -54,6 +54,8 @@ export interface GatewayApi {
   readonly gateways: Collection<GatewayView>;
   readonly listeners: Collection<ProxyListener>;
   readonly certificates: Collection<TlsCertificate>;
+  /** By key of the Secret; a Secret that is no key pair is left out. */
+  readonly keyPairs: Collection<KeyPair>;
   /** By `scope|cluster`. */
   readonly clusterUses: Collection<Group<ClusterUse>>;
   readonly clusters: Collection<Cluster>;
@@ -90,6 +92,10 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs): GatewayApi {
   );
   const listeners = flatMap(g, gateways, { name: 'ProxyListeners', key: (l: ProxyListener) => `${l.scope}|${l.name}` }, (_ctx, view) => proxyListeners(view));
   const certificates = flatMap(g, gateways, { name: 'Certificates', key: (c: TlsCertificate) => `${c.scope}|${c.name}` }, (_ctx, view) => certificatesOf(view));
+  const keyPairs = map(g, inputs.secrets, { name: 'KeyPairs', equals: sameKeyPair }, (_ctx, secret) => {
+    const pair = keyPairOf(secret);
+    return typeof pair === 'string' ? undefined : pair;
+  });
 
   const policies = map(g, inputs.trafficPolicies, { name: 'TrafficPolicies' }, (_ctx, policy) => trafficPolicyKind.parse(policy));
   const policiesByTarget = policies.index('target', attachmentKeys);
@@ -112,7 +118,11 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs): GatewayApi {
   const slices = slicesOf(inputs.endpointSlices);
   const endpoints = map(g, clusters, { name: 'Endpoints' }, (ctx, cluster) => endpointsOf(ctx, slices, cluster));
 
-  return { gateways, listeners, certificates, clusterUses, clusters, endpoints, hostRoutes, rules, parents, served, policies };
+  return { gateways, listeners, certificates, keyPairs, clusterUses, clusters, endpoints, hostRoutes, rules, parents, served, policies };
+}
+
+function sameKeyPair(a: KeyPair, b: KeyPair): boolean {
+  return a.certificate.equals(b.certificate) && a.privateKey.equals(b.privateKey);
 }
 
 function hostRoutesKey(h: HostRoutes): string {
@@ -167,7 +177,7 @@ export function gatewayApiStatuses(g: Graph, inputs: GatewayApiInputs, api: Gate
     gatewayStatus(view, {
       attachedRoutes: (listener) => ctx.fetchOne(counts, listenerKey(view.key, listener))?.count ?? 0,
       addresses: ctx.fetchOne(more.addresses, view.key)?.addresses ?? [],
-      rejected: (ref) => ctx.fetch(more.rejected.collection, { index: more.rejected, is: refKey(ref) }).map((r) => r.message),
+      rejected: (ref) => messagesOf(ctx.fetch(more.rejected.collection, { index: more.rejected, is: refKey(ref) })),
       deployProblem: ctx.fetchOne(more.deployProblems, view.key)?.message,
     }),
   );
@@ -178,10 +188,15 @@ export function gatewayApiStatuses(g: Graph, inputs: GatewayApiInputs, api: Gate
     return routeStatus(parents, {
       rules: ctx.fetchOne(api.rules, parents.key),
       replacedByPolicy: ctx.fetchOne(api.served, parents.key)?.replaced ?? [],
-      rejected: (ref) => ctx.fetch(more.rejected.collection, { index: more.rejected, is: refKey(ref) }).map((r) => r.message),
+      rejected: (ref) => messagesOf(ctx.fetch(more.rejected.collection, { index: more.rejected, is: refKey(ref) })),
     });
   });
   return join(g, { name: 'Statuses' }, [classes, gateways, routes, policyStatuses(g, inputs, api)]);
+}
+
+/** Several proxies refuse the same thing with the same words. */
+function messagesOf(rejected: readonly RejectedObject[]): readonly string[] {
+  return [...new Set(rejected.map((r) => r.message))];
 }
 
 function withoutParents(route: HTTPRoute): StatusReport {

@@ -1,0 +1,60 @@
+/** Everything that enters: objects, what proxies say, what the deployer says. The first collections of the graph. */
+import type { GatewayParameters } from '../deploy/gatewayparameters.ts';
+import { type Graph, type Source, source } from '../krt/index.ts';
+import { sameSpec, sameVersion } from '../kube/reflector.ts';
+import type { EndpointSlice, Namespace, Secret, Service } from '../kube/types/core.ts';
+import type { Gateway, GatewayClass, HTTPRoute, ReferenceGrant } from '../kube/types/gateway-api.ts';
+import { type KubeObject, keyOf } from '../kube/types/meta.ts';
+import type { TrafficPolicy } from '../policy/trafficpolicy/schema.ts';
+import { type ConnectedProxy, type Rejection, rejectionKey } from '../xds/resource.ts';
+
+/** Sources of Kubernetes objects. */
+export interface ObjectSources {
+  readonly classes: Source<GatewayClass>;
+  readonly gateways: Source<Gateway>;
+  readonly httpRoutes: Source<HTTPRoute>;
+  readonly referenceGrants: Source<ReferenceGrant>;
+  readonly services: Source<Service>;
+  readonly endpointSlices: Source<EndpointSlice>;
+  readonly namespaces: Source<Namespace>;
+  readonly secrets: Source<Secret>;
+  readonly gatewayParameters: Source<GatewayParameters>;
+  readonly trafficPolicies: Source<TrafficPolicy>;
+}
+
+export interface DeployProblem {
+  readonly gateway: string;
+  readonly message: string;
+}
+
+/** Feedback: it enters at the top like everything else. */
+export interface FeedbackSources {
+  readonly proxies: Source<ConnectedProxy>;
+  readonly rejections: Source<Rejection>;
+  readonly deployProblems: Source<DeployProblem>;
+}
+
+export type Sources = ObjectSources & FeedbackSources;
+
+/** Creates the sources. Status writes of kinds that have a generation cause no event. */
+export function createSources(g: Graph): Sources {
+  const objects = <T extends KubeObject>(name: string): Source<T> => source<T>(g, { name, key: keyOf, equals: sameSpec });
+  const versioned = <T extends KubeObject>(name: string): Source<T> => source<T>(g, { name, key: keyOf, equals: sameVersion });
+  const sources = {
+    classes: objects<GatewayClass>('GatewayClass'),
+    gateways: objects<Gateway>('Gateway'),
+    httpRoutes: objects<HTTPRoute>('HTTPRoute'),
+    referenceGrants: objects<ReferenceGrant>('ReferenceGrant'),
+    services: versioned<Service>('Service'),
+    endpointSlices: versioned<EndpointSlice>('EndpointSlice'),
+    namespaces: versioned<Namespace>('Namespace'),
+    secrets: versioned<Secret>('Secret'),
+    gatewayParameters: objects<GatewayParameters>('GatewayParameters'),
+    trafficPolicies: objects<TrafficPolicy>('TrafficPolicy'),
+    proxies: source<ConnectedProxy>(g, { name: 'ConnectedProxy', key: (p) => p.id }),
+    rejections: source<Rejection>(g, { name: 'Rejection', key: rejectionKey }),
+    deployProblems: source<DeployProblem>(g, { name: 'DeployProblem', key: (p) => p.gateway }),
+  };
+  for (const s of [sources.proxies, sources.rejections, sources.deployProblems]) s.markSynced();
+  return sources;
+}

@@ -1,0 +1,58 @@
+/**
+ * The controller as one diagram: what is watched, what it comes to, what goes out.
+ *
+ *   Sources ─> gatewayApi ─> xdsResources ─> proxies
+ *      ▲           │             │
+ *      │           └─────────────┴─> statuses ─> API server, by the leader
+ *      └── rejections, deploy problems, connected proxies
+ */
+import { type GatewayApi, gatewayApi, gatewayApiStatuses, wantedSecrets } from '../gateway/collections.ts';
+import type { GatewayView } from '../gateway/gateway.ts';
+import type { RejectedObject } from '../gateway/status.ts';
+import type { ProxyListener } from '../ir/listener.ts';
+import { refKey } from '../ir/object-ref.ts';
+import type { StatusReport } from '../ir/report.ts';
+import { type Collection, type Graph, flatMap } from '../krt/index.ts';
+import { type XdsResource, rejectionKey, xdsResourceKey } from '../xds/resource.ts';
+import { xdsResources } from '../xds/translate/collections.ts';
+import type { Binding } from '../xds/translate/listener.ts';
+import type { Sources } from './sources.ts';
+
+/** What differs between a cluster and a folder. */
+export interface Surroundings {
+  readonly bind: (l: ProxyListener) => Binding;
+  /** Addresses of the proxies of each Gateway. */
+  readonly addresses: (gateways: Collection<GatewayView>) => Collection<{ readonly gateway: string; readonly addresses: readonly string[] }>;
+}
+
+export interface Wiring {
+  readonly wantedSecrets: Collection<{ readonly key: string }>;
+  readonly api: GatewayApi;
+  readonly resources: Collection<XdsResource>;
+  readonly statuses: Collection<StatusReport>;
+}
+
+/** Connects everything. Nothing runs before the sources are synced. */
+export function wire(g: Graph, sources: Sources, surroundings: Surroundings): Wiring {
+  const wanted = wantedSecrets(g, sources);
+  const api = gatewayApi(g, sources);
+  const resources = xdsResources(g, api, surroundings.bind);
+  const rejected = rejectedObjects(g, sources, resources);
+  const statuses = gatewayApiStatuses(g, sources, api, {
+    addresses: surroundings.addresses(api.gateways),
+    rejected: rejected.index('object', (r) => [refKey(r.object)]),
+    deployProblems: sources.deployProblems,
+  });
+  return { wantedSecrets: wanted, api, resources, statuses };
+}
+
+/** What proxies refused, on the objects that it was made from. A rejection of a version that is history by now says nothing. */
+function rejectedObjects(g: Graph, sources: Sources, resources: Collection<XdsResource>): Collection<RejectedObject & { proxy: string; resource: string }> {
+  const key = (r: RejectedObject & { proxy: string; resource: string }): string => `${r.proxy}|${r.resource}|${refKey(r.object)}`;
+  return flatMap(g, sources.rejections, { name: 'RejectedObjects', key }, (ctx, rejection) => {
+    const resource = ctx.fetchOne(resources, xdsResourceKey(rejection));
+    if (!resource || resource.version !== rejection.version) return [];
+    const { proxy, message } = rejection;
+    return resource.origins.map((object) => ({ object, message, proxy, resource: rejectionKey(rejection) }));
+  });
+}

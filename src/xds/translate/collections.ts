@@ -1,0 +1,80 @@
+/**
+ * IR -> resources, as collections: each resource is encoded when what it is made of changes, and only then.
+ *
+ *   ProxyListeners ─> Listener          HostRoutes, by scope ─> ScopedRouteConfiguration
+ *   Certificates + KeyPairs ─> Secret   Clusters, Endpoints ─> bytes, once ─> Cluster, ClusterLoadAssignment of each Gateway that uses them
+ */
+import type { Cluster, Endpoints } from '../../ir/backend.ts';
+import type { ProxyListener, TlsCertificate } from '../../ir/listener.ts';
+import type { ObjectRef } from '../../ir/object-ref.ts';
+import type { HostRoutes } from '../../ir/route.ts';
+import type { SecretBytes } from '../../ir/secret-bytes.ts';
+import { type Collection, type Graph, deepEqual, group, join, map } from '../../krt/index.ts';
+import { TypeUrl, type XdsResource, versionOf, xdsResourceKey } from '../resource.ts';
+import { encodeCluster, encodeEndpoints } from './cluster.ts';
+import { type Binding, listenerResource } from './listener.ts';
+import { scopeKeyOf, scopeResource } from './scope.ts';
+import { secretResource } from './secret.ts';
+
+export interface KeyPair {
+  readonly certificate: SecretBytes;
+  readonly privateKey: SecretBytes;
+}
+
+export interface IrInputs {
+  readonly listeners: Collection<ProxyListener>;
+  readonly certificates: Collection<TlsCertificate>;
+  /** By the key of their Secret. */
+  readonly keyPairs: Collection<KeyPair>;
+  readonly clusters: Collection<Cluster>;
+  readonly endpoints: Collection<Endpoints>;
+  /** Which Gateways need which clusters; items are the uses. */
+  readonly clusterUses: Collection<{ readonly key: string; readonly items: readonly { readonly scope: string; readonly cluster: string }[] }>;
+  readonly hostRoutes: Collection<HostRoutes>;
+}
+
+interface Encoded {
+  readonly version: string;
+  readonly bytes: Uint8Array;
+  readonly origins: readonly ObjectRef[];
+}
+
+/** Equal versions are equal bytes; origins can change without them. */
+function sameResource(a: XdsResource, b: XdsResource): boolean {
+  return a.version === b.version && deepEqual(a.origins, b.origins);
+}
+
+function sameBytes(a: Encoded, b: Encoded): boolean {
+  return a.version === b.version;
+}
+
+/** Builds the resources of all Gateways. `bind` says where a listener is bound. */
+export function xdsResources(g: Graph, ir: IrInputs, bind: (l: ProxyListener) => Binding): Collection<XdsResource> {
+  const options = (name: string) => ({ name, key: xdsResourceKey, equals: sameResource });
+
+  const listeners = map(g, ir.listeners, options('ListenerResources'), (_ctx, l) => listenerResource(l, bind(l)));
+  const secrets = map(g, ir.certificates, options('SecretResources'), (ctx, certificate) => {
+    const pair = ctx.fetchOne(ir.keyPairs, certificate.secret);
+    return pair && secretResource(certificate, pair);
+  });
+
+  const clusterBytes = map(g, ir.clusters, { name: 'ClusterBytes', equals: sameBytes }, (_ctx, c) => encoded(encodeCluster(c), [c.origin]));
+  const endpointBytes = map(g, ir.endpoints, { name: 'EndpointBytes', equals: sameBytes }, (_ctx, e) => encoded(encodeEndpoints(e), []));
+  const perGateway = (name: string, type: TypeUrl, bytes: Collection<Encoded>) =>
+    map(g, ir.clusterUses, options(name), (ctx, { items }): XdsResource | undefined => {
+      const [use] = items;
+      const found = use && ctx.fetchOne(bytes, use.cluster);
+      return found && { scope: use.scope, type, name: use.cluster, ...found, clusters: [] };
+    });
+  const clusters = perGateway('ClusterResources', TypeUrl.cluster, clusterBytes);
+  const endpoints = perGateway('EndpointResources', TypeUrl.endpoint, endpointBytes);
+
+  const byScope = group(g, { name: 'HostRoutesByScope' }, ir.hostRoutes.index('scope', (h) => [scopeKeyOf(h)]));
+  const scopes = map(g, byScope, options('ScopeResources'), (_ctx, { items }) => scopeResource(items));
+
+  return join(g, { name: 'XdsResources' }, [listeners, secrets, clusters, endpoints, scopes]);
+}
+
+function encoded(bytes: Uint8Array, origins: readonly ObjectRef[]): Encoded {
+  return { version: versionOf(bytes), bytes, origins };
+}
