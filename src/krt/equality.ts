@@ -9,10 +9,13 @@ export function deepEqual(a: unknown, b: unknown): boolean {
   if (a === b) return true;
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return a !== a && b !== b; // NaN equals NaN
   if (Array.isArray(a)) return Array.isArray(b) && equalArrays(a, b);
-  const prototype: unknown = Object.getPrototypeOf(a);
-  if (prototype !== Object.getPrototypeOf(b)) return false;
-  if (prototype === Object.prototype || prototype === null) return equalProperties(a as Properties, b as Properties);
-  return equalInstances(a, b);
+  if (isPlain(a)) return isPlain(b) && equalProperties(a as Properties, b as Properties);
+  return Object.getPrototypeOf(a) === Object.getPrototypeOf(b) && equalInstances(a, b);
+}
+
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
 }
 
 type Properties = Record<string, unknown>;
@@ -65,10 +68,7 @@ const frozen = new WeakSet<object>();
 /** Freezes plain objects and arrays all the way down. Class instances, byte arrays, Maps and Sets are left alone. */
 export function deepFreeze<T>(value: T): T {
   if (typeof value !== 'object' || value === null || frozen.has(value)) return value;
-  if (!Array.isArray(value)) {
-    const prototype: unknown = Object.getPrototypeOf(value);
-    if (prototype !== Object.prototype && prototype !== null) return value;
-  }
+  if (!Array.isArray(value) && !isPlain(value)) return value;
   frozen.add(value);
   for (const child of Object.values(value)) deepFreeze(child);
   return Object.freeze(value);

@@ -124,7 +124,11 @@ export abstract class Store<T> implements Collection<T> {
   }
 
   peekList(): readonly T[] {
-    return (this.#list ??= [...this.#entries.values()]);
+    if (this.#list === undefined) {
+      this.#list = [...this.#entries.values()];
+      if (this.graph.assertions) Object.freeze(this.#list);
+    }
+    return this.#list;
   }
 
   peekKeys(): Iterable<string> {
