@@ -25,10 +25,12 @@ export function isReady(state: StreamState, cluster: string, store: ScopeView): 
   if (!wanted || !cds || !isSubscribed(cds, cluster)) return true;
   const known = cds.known.get(cluster);
   if (known?.accepted === undefined) return known?.rejected?.version === wanted.version;
-  if (cds.inFlight?.remove.includes(cluster)) return false;
+  if (cds.inFlight?.remove.has(cluster)) return false;
   const endpoints = store.get(TypeUrl.endpoint, cluster);
   if (!endpoints) return true;
-  const knownEndpoints = state.types.get(TypeUrl.endpoint)?.known.get(cluster);
+  const eds = state.types.get(TypeUrl.endpoint);
+  if (eds?.inFlight?.remove.has(cluster)) return false;
+  const knownEndpoints = eds?.known.get(cluster);
   return knownEndpoints?.accepted !== undefined || knownEndpoints?.rejected?.version === endpoints.version;
 }
 
@@ -119,12 +121,14 @@ export function settleUses(state: StreamState, known: Known, clusters: readonly 
   dropUses(state, known.doubtful);
   known.uses = clusters;
   known.doubtful = [];
-  known.uncertain = false;
+  known.doubt = undefined;
   clearForeign(state, known);
 }
 
-/** The version that was sent on its own is not in use: the one before it stays. */
-export function dropDoubtful(state: StreamState, known: Known): void {
+/** A version was refused on its own: the client keeps what it had, if we know what that is. */
+export function settleRejected(state: StreamState, known: Known, version: string): void {
+  if (known.doubt === version) known.doubt = undefined;
+  if (known.doubt !== undefined) return;
   dropUses(state, known.doubtful);
   known.doubtful = [];
 }

@@ -11,8 +11,8 @@ export interface Known {
   uses: readonly string[];
   /** Clusters that versions sent since then name: counted too, the client may be using them. */
   doubtful: readonly string[];
-  /** It was in a response that was refused as a whole: the client may have it or not. */
-  uncertain: boolean;
+  /** It was in a response that was refused as a whole: the client may have this version instead, '' = one of several. */
+  doubt: string | undefined;
   /** It came from an earlier stream in a version that the store no longer has: nobody knows which clusters it names. */
   foreign: boolean;
   /** The version that was refused on its own, with the client's message. Never sent again unasked. */
@@ -32,7 +32,7 @@ export interface Held {
 export interface InFlight {
   readonly nonce: string;
   readonly put: readonly XdsResource[];
-  readonly remove: readonly string[];
+  readonly remove: ReadonlySet<string>;
 }
 
 /** One resource type on a stream. */
@@ -137,7 +137,7 @@ export function newType(type: string): TypeState {
 }
 
 export function newKnown(): Known {
-  return { accepted: undefined, resource: undefined, uses: [], doubtful: [], uncertain: false, foreign: false, rejected: undefined };
+  return { accepted: undefined, resource: undefined, uses: [], doubtful: [], doubt: undefined, foreign: false, rejected: undefined };
 }
 
 export function isSubscribed(t: TypeState, name: string): boolean {
@@ -146,7 +146,7 @@ export function isSubscribed(t: TypeState, name: string): boolean {
 
 /** Whether the client has, or may have, the resource in some version. */
 export function isPresent(known: Known | undefined): known is Known {
-  return known !== undefined && (known.accepted !== undefined || known.uncertain);
+  return known !== undefined && (known.accepted !== undefined || known.doubt !== undefined);
 }
 
 /** What /debug/xds shows of a type. */
@@ -175,7 +175,7 @@ export function debugStream(state: StreamState): Record<string, TypeDebug> {
         held: Object.fromEntries([...t.held.values()].map((h) => [h.name, h.clusters])),
         waitingForRemoval: [...t.doomed.keys()],
         ...(t.inFlight && {
-          inFlight: { nonce: t.inFlight.nonce, put: t.inFlight.put.map((r) => r.name), remove: t.inFlight.remove },
+          inFlight: { nonce: t.inFlight.nonce, put: t.inFlight.put.map((r) => r.name), remove: [...t.inFlight.remove] },
         }),
         pending: [...t.pending],
       };

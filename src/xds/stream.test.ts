@@ -159,10 +159,15 @@ describe('reconnect', () => {
 
   test('by name too', () => {
     const w = world();
-    w.flush(endpoints('a'), endpoints('b'));
-    expect(sent(w.request(EDS, { subscribe: ['a', 'b', 'c'], initialVersions: new Map([['a', endpoints('a').version]]) }))).toEqual([
-      'EDS +b -c',
-    ]);
+    const [a, b] = [resource(SDS, 'a', ''), resource(SDS, 'b', '')];
+    w.flush(a, b);
+    expect(sent(w.request(SDS, { subscribe: ['a', 'b', 'c'], initialVersions: new Map([['a', a.version]]) }))).toEqual(['SDS +b -c']);
+  });
+
+  test('endpoints are sent again all the same: a cluster may be warming for them', () => {
+    const w = world();
+    w.flush(endpoints('a'));
+    expect(sent(w.request(EDS, { subscribe: ['a'], initialVersions: new Map([['a', endpoints('a').version]]) }))).toEqual(['EDS +a']);
   });
 
   test('listeners from before count as serving', () => {

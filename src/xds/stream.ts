@@ -8,7 +8,7 @@
  * make-before-break.ts. The cost of a step is the number of names that changed (state of the world: the size of the response).
  */
 import type { DeltaRequest, Response, StateRequest } from './discovery.ts';
-import { addUses, dropDoubtful, hold, mayRemove, release, settleUses, unhold, wakeDoomed, arm } from './make-before-break.ts';
+import { addUses, hold, mayRemove, release, settleRejected, settleUses, unhold, wakeDoomed, arm } from './make-before-break.ts';
 import { TypeUrl } from './resource.ts';
 import type { XdsResource } from './resource.ts';
 import type { Changes, ScopeView } from './store.ts';
@@ -142,7 +142,9 @@ function resume(state: StreamState, t: TypeState, versions: ReadonlyMap<string, 
     const known = newKnown();
     known.accepted = version;
     t.known.set(name, known);
-    t.stale.delete(name);
+    // Endpoints are told again: the client may have lost the connection between a changed cluster and its endpoints, would list both as
+    // known, and would warm that cluster for ever (see `respond`).
+    if (t.type !== TypeUrl.endpoint) t.stale.delete(name);
     t.pending.add(name);
     const current = store.get(t.type, name);
     if (current?.version === version) {
@@ -190,14 +192,23 @@ function refuse(state: StreamState, t: TypeState, sent: InFlight, message: strin
     for (const name of sent.remove) removed(state, t, name, out);
     return;
   }
-  if (sent.put.length === 1 && sent.remove.length === 0) {
+  if (sent.put.length === 1 && sent.remove.size === 0) {
     reject(state, t, only, message, out);
     return;
   }
   for (const name of [...names, ...sent.remove]) if (isSubscribed(t, name)) t.stale.add(name);
-  for (const name of names) if (isSubscribed(t, name)) knownOf(t, name).uncertain = true;
-  if (sent.remove.length > 0) t.groups.push([...sent.remove]);
-  t.groups.push(...(sent.remove.length > 0 ? [names] : split(names, message)));
+  for (const { name, version } of sent.put) {
+    if (!isSubscribed(t, name)) continue;
+    const known = knownOf(t, name);
+    known.doubt = known.doubt === undefined || known.doubt === version ? version : '';
+  }
+  // Whether the removals were applied is in doubt as well: at least they are not undone by repeating what is to go.
+  for (const name of sent.remove) {
+    const known = t.known.get(name);
+    if (known) known.resource = undefined;
+  }
+  if (sent.remove.size > 0) t.groups.push([...sent.remove]);
+  t.groups.push(...(sent.remove.size > 0 ? [names] : split(names, message)));
 }
 
 /** Cuts a refused response in two. The client's message often names the bad resources: the rest goes first, it is likely good. */
@@ -215,8 +226,7 @@ function reject(state: StreamState, t: TypeState, resource: XdsResource, message
   if (!isSubscribed(t, resource.name)) return;
   const known = knownOf(t, resource.name);
   known.rejected = { version: resource.version, message };
-  known.uncertain = false;
-  dropDoubtful(state, known);
+  settleRejected(state, known, resource.version);
   out.push({ kind: 'rejected', type: t.type, name: resource.name, version: resource.version, message });
   if (t.type === TypeUrl.cluster || t.type === TypeUrl.endpoint) release(state, resource.name);
 }
@@ -249,7 +259,7 @@ function forgetEndpoints(state: StreamState, cluster: string): void {
   const endpoints = eds?.known.get(cluster);
   if (endpoints && isPresent(endpoints)) {
     endpoints.accepted = undefined;
-    endpoints.uncertain = true;
+    endpoints.doubt = '';
   }
   if (eds?.doomed.has(cluster)) eds.pending.add(cluster);
 }
@@ -338,8 +348,10 @@ function decide(
     return;
   }
   t.doomed.delete(name);
-  if (!stale && (known?.accepted === resource.version || known?.rejected?.version === resource.version)) {
-    if (known.accepted === resource.version) clearRejection(t, name, out);
+  const has = known?.accepted === resource.version && known.doubt === undefined;
+  if (!stale && (has || known?.rejected?.version === resource.version)) {
+    if (has) clearRejection(t, name, out);
+    if (has && known.foreign) settleUses(state, known, resource.clusters);
     unhold(state, t, name);
     return;
   }
@@ -348,7 +360,7 @@ function decide(
 
 function respond(state: StreamState, t: TypeState, put: readonly XdsResource[], remove: readonly string[], out: Output[]): void {
   const nonce = String(++state.nonces);
-  t.inFlight = { nonce, put, remove };
+  t.inFlight = { nonce, put, remove: new Set(remove) };
   t.owesAnswer = false;
   const eds = t.type === TypeUrl.cluster ? state.types.get(TypeUrl.endpoint) : undefined;
   for (const { name, clusters } of put) {
