@@ -381,7 +381,7 @@ export interface CustomResourceDefinitionVersion {
   readonly name: string;
   readonly served: boolean;
   readonly storage: boolean;
-  readonly schema?: { readonly openAPIV3Schema?: unknown };
+  readonly schema?: { readonly openAPIV3Schema?: object };
 }
 
 export interface CustomResourceDefinition extends KubeObject {
