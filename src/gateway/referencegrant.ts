@@ -24,9 +24,13 @@ export interface Grants {
   readonly collection: Collection<ReferenceGrant>;
 }
 
+function namespaceOf(grant: ReferenceGrant): readonly string[] {
+  return [grant.metadata.namespace ?? ''];
+}
+
 /** Indexes the grants by the namespace that they open. */
 export function grantsOf(collection: Collection<ReferenceGrant>): Grants {
-  return { collection, byNamespace: collection.index('namespace', (grant) => [grant.metadata.namespace ?? '']) };
+  return { collection, byNamespace: collection.index('namespace', namespaceOf) };
 }
 
 /** True when the reference stays in its namespace or a grant allows it. Source: Gateway API, ReferenceGrant. */

@@ -1,0 +1,208 @@
+/**
+ * `kgateway local FOLDER`: the whole controller on YAML files, with a real Envoy for each Gateway and an echo server for each backend, on loopback.
+ *
+ *   folder ─> Sources ─> wiring ─> xDS on 127.0.0.1 ─> Envoy      statuses ─> the terminal
+ */
+import type { Server } from 'node:http';
+import { readFileSync, readdirSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { loadAll } from 'js-yaml';
+import { Graph, type Source, map } from '../krt/index.ts';
+import { type Validator, crdValidator } from '../kube/crd-validation.ts';
+import { describeProblem, watchFolder } from '../kube/folder.ts';
+import type { CustomResourceDefinition, EndpointSlice } from '../kube/types/core.ts';
+import type { KubeObject } from '../kube/types/meta.ts';
+import { startXdsServer } from '../xds/server.ts';
+import { createResourceStore } from '../xds/store.ts';
+import { startEcho } from './echo-server.ts';
+import { type EnvoyProcess, startEnvoy } from './envoy-process.ts';
+import { curlLines, statusTable } from './local-report.ts';
+import type { Logger } from './log.ts';
+import { type ObjectSources, createSources } from './sources.ts';
+import { wire } from './wiring.ts';
+
+export interface LocalOptions {
+  readonly folder: string;
+  /** Path of the Envoy binary. */
+  readonly envoy: string;
+  /** Where the CRDs stand, to check and default objects as an API server would. */
+  readonly crdFolders: readonly string[];
+  readonly log: Logger;
+  readonly print: (text: string) => void;
+}
+
+export interface Local {
+  stop(): Promise<void>;
+}
+
+const echoAnnotation = 'kgateway.dev/echo';
+
+/** Ports below 1024 need privileges that nobody should need to try something out. */
+function unprivileged(port: number): number {
+  return port < 1024 ? port + 10_000 : port;
+}
+
+/** Each Gateway has a loopback address of its own, so that two of them can use the same port. */
+class Places {
+  readonly #addresses = new Map<string, string>();
+
+  addressOf(gateway: string): string {
+    const known = this.#addresses.get(gateway);
+    if (known !== undefined) return known;
+    const address = `127.0.0.${this.#addresses.size + 1}`;
+    this.#addresses.set(gateway, address);
+    return address;
+  }
+}
+
+/** Runs until stopped. Throws when the folder cannot be read. */
+export async function runLocal(o: LocalOptions): Promise<Local> {
+  const graph = new Graph({
+    onError: (collection, key, error) => o.log.error({ collection, key, err: error }, 'a transform failed; its last good output stays'),
+  });
+  const sources = createSources(graph);
+  const places = new Places();
+  const wiring = wire(graph, sources, {
+    bind: (l) => ({ address: places.addressOf(l.scope), port: unprivileged(l.port) }),
+    addresses: (gateways) =>
+      map(graph, gateways, { name: 'Addresses' }, (_ctx, view) => ({ gateway: view.key, addresses: [places.addressOf(view.key)] })),
+  });
+  const store = createResourceStore(wiring.resources);
+  const server = await startXdsServer({
+    address: '127.0.0.1:0',
+    store,
+    ready: () => graph.whenSynced(),
+    proxies: sources.proxies,
+    rejections: sources.rejections,
+    log: o.log,
+  });
+
+  const processes = new Map<string, Promise<EnvoyProcess>>();
+  wiring.api.gateways.subscribe(
+    (events) => {
+      for (const event of events) {
+        if (event.type === 'add') processes.set(event.key, startProxy(event.key, o, server.port, processes.size));
+        if (event.type === 'delete') void processes.get(event.key)?.then((p) => p.stop());
+      }
+    },
+    { initial: true },
+  );
+  const echoes = followEchoes(sources.endpointSlices, o.log);
+  followStatus(sources, wiring, places, o.print);
+
+  const folder = await watchFolder(
+    o.folder,
+    (object) => sourceFor(sources, object),
+    (problem) => o.print(`  ! ${describeProblem(problem)}`),
+    { validate: loadValidator(o.crdFolders) },
+  );
+  for (const source of objectSources(sources)) source.markSynced();
+  o.print(`${folder.size} objects from ${o.folder}; changes are live as you save. Ctrl-C ends it.`);
+
+  return {
+    stop: async () => {
+      await folder.stop();
+      await Promise.all([...processes.values()].map(async (p) => (await p).stop()));
+      for (const echo of await Promise.all(echoes.values())) echo?.close();
+      await server.close();
+    },
+  };
+}
+
+async function startProxy(key: string, o: LocalOptions, xdsPort: number, index: number): Promise<EnvoyProcess> {
+  const [namespace = '', name = ''] = key.split('/');
+  const adminPort = await freePort();
+  o.print(`Envoy for Gateway ${key}: administration at http://127.0.0.1:${adminPort}`);
+  return startEnvoy({ path: o.envoy, gateway: { namespace, name }, xdsPort, adminPort, baseId: (process.pid % 10_000) * 10 + index, log: o.log });
+}
+
+/** A port that is free now. */
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer().once('error', reject);
+    probe.listen(0, '127.0.0.1', () => {
+      const address = probe.address();
+      probe.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
+    });
+  });
+}
+
+/** Starts an echo server at each address of a slice that asks for one. */
+function followEchoes(slices: ObjectSources['endpointSlices'], log: Logger): Map<string, Promise<Server | undefined>> {
+  const echoes = new Map<string, Promise<Server | undefined>>();
+  slices.subscribe(
+    (events) => {
+      for (const event of events) if (event.type !== 'delete') startEchoes(event.new);
+    },
+    { initial: true },
+  );
+  return echoes;
+
+  function startEchoes(slice: EndpointSlice): void {
+    const name = slice.metadata.annotations?.[echoAnnotation];
+    if (name === undefined) return;
+    for (const address of (slice.endpoints ?? []).flatMap((e) => e.addresses)) {
+      for (const { port } of slice.ports ?? []) {
+        const place = `${address}:${port}`;
+        if (port === undefined || echoes.has(place)) continue;
+        const started = startEcho(name, address, port).catch((error: unknown) => {
+          log.warn({ place, err: error }, 'no echo server: if something else listens there, requests go to it');
+          return undefined;
+        });
+        echoes.set(place, started);
+      }
+    }
+  }
+}
+
+/** Prints the table when it has changed. */
+function followStatus(sources: ObjectSources, wiring: ReturnType<typeof wire>, places: Places, print: (text: string) => void): void {
+  let last = '';
+  wiring.statuses.subscribe(
+    () => {
+      const text = statusTable(wiring.statuses.list());
+      if (text === last) return;
+      last = text;
+      const place = (gateway: string, port: number): string => `${places.addressOf(gateway)}:${unprivileged(port)}`;
+      const lines = curlLines(sources.httpRoutes.list(), (key) => wiring.api.gateways.get(key), place);
+      print(['', text, '', ...lines].join('\n'));
+    },
+    { initial: true },
+  );
+}
+
+function objectSources(sources: ObjectSources): readonly Source<KubeObject>[] {
+  return Object.values(byKind(sources));
+}
+
+function sourceFor(sources: ObjectSources, object: KubeObject): Source<KubeObject> | undefined {
+  return byKind(sources)[object.kind];
+}
+
+/** Objects are routed by kind; the folder has checked that kind and type belong together. */
+function byKind(sources: ObjectSources): Record<string, Source<KubeObject>> {
+  const table = {
+    GatewayClass: sources.classes,
+    Gateway: sources.gateways,
+    HTTPRoute: sources.httpRoutes,
+    ReferenceGrant: sources.referenceGrants,
+    Service: sources.services,
+    EndpointSlice: sources.endpointSlices,
+    Namespace: sources.namespaces,
+    Secret: sources.secrets,
+    GatewayParameters: sources.gatewayParameters,
+    TrafficPolicy: sources.trafficPolicies,
+  };
+  return table as unknown as Record<string, Source<KubeObject>>;
+}
+
+/** The CRDs of folders of YAML files. */
+export function loadValidator(folders: readonly string[]): Validator {
+  const documents = folders.flatMap((folder) =>
+    readdirSync(folder)
+      .filter((file) => file.endsWith('.yaml'))
+      .flatMap((file) => loadAll(readFileSync(join(folder, file), 'utf8')) as KubeObject[]),
+  );
+  return crdValidator(documents.filter((d): d is CustomResourceDefinition => d?.kind === 'CustomResourceDefinition'));
+}

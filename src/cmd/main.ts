@@ -1,0 +1,55 @@
+#!/usr/bin/env node
+/** The command line. Everything is constructed here and in what it calls; nothing else in src/ starts anything. */
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { runLocal } from './local.ts';
+import { createLogger } from './log.ts';
+
+const usage = `kgateway [COMMAND]
+
+  controller          run in a cluster (the default); settings come from KGW_* variables, see docs/settings.md
+  local FOLDER        serve a folder of YAML files through a real Envoy on loopback (ENVOY_PATH)
+`;
+
+const root = resolve(import.meta.dirname, '../..');
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+function fail(message: string): never {
+  process.stderr.write(`error: ${message}\n`);
+  process.exit(1);
+}
+
+async function local(folder: string | undefined): Promise<void> {
+  const envoy = process.env['ENVOY_PATH'];
+  if (folder === undefined) fail(`a folder is missing\n${usage}`);
+  if (!existsSync(folder)) fail(`folder ${folder} does not exist; try examples/quickstart`);
+  if (envoy === undefined || !existsSync(envoy)) fail('ENVOY_PATH names no Envoy binary; `make run` finds or fetches one');
+  const running = await runLocal({
+    folder,
+    envoy,
+    crdFolders: [join(root, 'manifests/gateway-api'), join(root, 'charts/kgateway-crds/templates')],
+    log: createLogger(process.env['KGW_LOG_LEVEL'] ?? 'warn', 2),
+    print,
+  });
+  await untilSignal();
+  print('\nstopping');
+  await running.stop();
+}
+
+function untilSignal(): Promise<void> {
+  return new Promise((done) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => done());
+  });
+}
+
+const [command = 'controller', ...args] = process.argv.slice(2);
+switch (command) {
+  case 'local':
+    await local(args[0]);
+    process.exit(0);
+  default:
+    fail(`unknown command ${command}\n${usage}`);
+}
