@@ -21,8 +21,8 @@ export interface DeltaServer {
   close(): Promise<void>;
 }
 
-/** Starts one on a free port of loopback. */
-export async function deltaServer(tls?: { readonly key: Buffer; readonly cert: Buffer }): Promise<DeltaServer> {
+/** Starts one on a free port. */
+export async function deltaServer(tls?: { readonly key: Buffer; readonly cert: Buffer }, address = '127.0.0.1'): Promise<DeltaServer> {
   const server: Http2Server = tls ? createSecureServer(tls) : createServer();
   const tokens: string[] = [];
   const streams = new Set<ServerHttp2Stream>();
@@ -53,7 +53,7 @@ export async function deltaServer(tls?: { readonly key: Buffer; readonly cert: B
       }
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(0, address, resolve));
   return {
     port: (server.address() as AddressInfo).port,
     tokens,

@@ -1,0 +1,228 @@
+// The Deployment of a proxy: how Envoy runs in its Pod.
+import { createHash } from 'node:crypto';
+import type {
+  ConfigMap,
+  Container,
+  ContainerPort,
+  Deployment,
+  EnvVar,
+  PodSecurityContext,
+  PodSpec,
+  Probe,
+  SecurityContext,
+  Volume,
+  VolumeMount,
+} from '../kube/types/core.ts';
+import { metricsPort, readinessPort } from './bootstrap.ts';
+import type { KubeParameters } from './gatewayparameters.ts';
+import { byName, deepMerge } from './merge.ts';
+import { fullNameAnnotation, labelsOf, listenerPorts, metadataOf, portName, proxyName, selectorOf } from './proxy-deployment.ts';
+import type { ProxyDeployment } from './proxy-deployment.ts';
+
+/** Where the ConfigMap is mounted. */
+export const configFolder = '/etc/envoy';
+/** Where the kubelet keeps the ServiceAccount token for xDS fresh. */
+export const tokenFolder = '/var/run/secrets/tokens';
+export const tokenFile = `${tokenFolder}/xds-token`;
+/** The audience of that token. */
+export const tokenAudience = 'kgateway';
+/** Hash of what Envoy reads only at its start; a change replaces the Pods. */
+export const bootstrapHashAnnotation = 'gateway.kgateway.dev/bootstrap-hash';
+
+const defaultDrainSeconds = 10;
+const defaultGracePeriodSeconds = 60;
+
+/** How long the proxy drains, in seconds, or undefined when it is not to. Leaves 5 s of the grace period for Envoy's end. */
+export function drainSeconds(p: KubeParameters): number | undefined {
+  const { gracefulShutdown: shutdown, terminationGracePeriodSeconds = defaultGracePeriodSeconds } = p.podTemplate ?? {};
+  if (shutdown?.enabled === false) return undefined;
+  const seconds = Math.min(shutdown?.sleepTimeSeconds ?? defaultDrainSeconds, terminationGracePeriodSeconds - 5);
+  return seconds > 0 ? seconds : undefined;
+}
+
+/** The Deployment. It has no `replicas` when nobody gave a number or an autoscaler owns it. */
+export function deploymentOf(input: ProxyDeployment, config: ConfigMap): Deployment {
+  const { deployment, horizontalPodAutoscaler } = input.parameters;
+  const replicas = horizontalPodAutoscaler ? undefined : deployment?.replicas;
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: metadataOf(input),
+    spec: {
+      ...(replicas !== undefined && replicas !== null && { replicas }),
+      ...(deployment?.strategy && { strategy: deployment.strategy }),
+      selector: { matchLabels: selectorOf(input.gateway.name) },
+      template: { metadata: podMetadata(input, config), spec: podSpec(input) },
+    },
+  };
+}
+
+function podMetadata(input: ProxyDeployment, config: ConfigMap) {
+  const { gateway, parameters, role } = input;
+  const scraped = { 'prometheus.io/scrape': 'true', 'prometheus.io/path': '/metrics', 'prometheus.io/port': String(metricsPort) };
+  return {
+    // No version label here: a new controller alone replaces no proxy.
+    labels: labelsOf(input, {
+      ...(role === 'waypoint' && { 'istio.io/dataplane-mode': 'ambient' }),
+      ...parameters.podTemplate?.extraLabels,
+    }),
+    annotations: {
+      ...(parameters.stats?.enabled !== false && scraped),
+      ...(role === 'waypoint' && { 'ambient.istio.io/dns-capture': 'false' }),
+      ...input.annotations,
+      ...parameters.podTemplate?.extraAnnotations,
+      ...(proxyName(gateway.name) !== gateway.name && { [fullNameAnnotation]: gateway.name }),
+      [bootstrapHashAnnotation]: createHash('sha256')
+        .update(config.data?.['envoy.yaml'] ?? '')
+        .digest('hex')
+        .slice(0, 16),
+    },
+  };
+}
+
+function podSpec(input: ProxyDeployment): PodSpec {
+  const p = input.parameters.podTemplate ?? {};
+  const securityContext = podSecurity(input);
+  const volumes = byName((v) => v.name, podVolumes(input), p.extraVolumes) ?? [];
+  return {
+    serviceAccountName: proxyName(input.gateway.name),
+    automountServiceAccountToken: false,
+    ...(securityContext && { securityContext }),
+    ...(p.imagePullSecrets && { imagePullSecrets: p.imagePullSecrets }),
+    ...(p.nodeSelector && { nodeSelector: p.nodeSelector }),
+    ...(p.affinity && { affinity: p.affinity }),
+    ...(p.tolerations && { tolerations: p.tolerations }),
+    ...(p.topologySpreadConstraints && {
+      topologySpreadConstraints: p.topologySpreadConstraints.map((c) => ({
+        labelSelector: { matchLabels: selectorOf(input.gateway.name) },
+        ...c,
+      })),
+    }),
+    ...(p.priorityClassName !== undefined && { priorityClassName: p.priorityClassName }),
+    terminationGracePeriodSeconds: p.terminationGracePeriodSeconds ?? defaultGracePeriodSeconds,
+    containers: [envoyContainer(input)],
+    volumes,
+  };
+}
+
+function podVolumes(input: ProxyDeployment): readonly Volume[] {
+  const token = { path: 'xds-token', audience: tokenAudience, expirationSeconds: 3600 };
+  return [
+    { name: 'envoy-config', configMap: { name: proxyName(input.gateway.name) } },
+    ...(input.settings.xds.auth ? [{ name: 'xds-token', projected: { sources: [{ serviceAccountToken: token }] } }] : []),
+  ];
+}
+
+/** Any user may listen on low ports in this network namespace: no capability, no root. A sysctl that Kubernetes counts as safe. */
+const lowPorts = { name: 'net.ipv4.ip_unprivileged_port_start', value: '0' };
+
+function podSecurity(input: ProxyDeployment): PodSecurityContext | undefined {
+  const { omitDefaultSecurityContext, podTemplate } = input.parameters;
+  const privileged = listenerPorts(input).some((p) => p.port < 1024);
+  const defaults: PodSecurityContext = omitDefaultSecurityContext
+    ? {}
+    : { seccompProfile: { type: 'RuntimeDefault' }, ...(privileged && { sysctls: [lowPorts] }) };
+  const merged = deepMerge(defaults, podTemplate?.securityContext);
+  return Object.keys(merged).length > 0 ? merged : undefined;
+}
+
+const containerSecurity: SecurityContext = {
+  allowPrivilegeEscalation: false,
+  capabilities: { drop: ['ALL'] },
+  readOnlyRootFilesystem: true,
+  runAsNonRoot: true,
+  runAsUser: 10_101,
+};
+
+function envoyContainer(input: ProxyDeployment): Container {
+  const { envoyContainer: p = {}, omitDefaultSecurityContext, podTemplate } = input.parameters;
+  const securityContext = deepMerge<SecurityContext>(omitDefaultSecurityContext ? {} : containerSecurity, p.securityContext);
+  const image = imageOf(input);
+  return {
+    name: 'kgateway-proxy',
+    image: image.reference,
+    imagePullPolicy: image.pullPolicy,
+    // The program itself and not the image's entrypoint: no shell script runs first, and images without a shell do.
+    command: ['envoy'],
+    args: envoyArgs(input),
+    env: byName((e) => e.name, environment, p.env) ?? [],
+    ports: containerPorts(input),
+    ...(p.resources && { resources: p.resources }),
+    startupProbe: podTemplate?.startupProbe ?? startupProbe,
+    readinessProbe: podTemplate?.readinessProbe ?? readinessProbe,
+    ...(podTemplate?.livenessProbe && { livenessProbe: podTemplate.livenessProbe }),
+    ...(drainSeconds(input.parameters) !== undefined && { lifecycle: { preStop: { exec: { command: drainCommand } } } }),
+    ...(Object.keys(securityContext).length > 0 && { securityContext }),
+    volumeMounts: byName((m) => m.mountPath, mounts(input), p.extraVolumeMounts) ?? [],
+  };
+}
+
+/** One worker is enough for three requests. */
+const drainCommand = ['envoy', '-c', `${configFolder}/drain.yaml`, '--disable-hot-restart', '--concurrency', '1', '--log-level', 'error'];
+
+function imageOf(input: ProxyDeployment): { readonly reference: string; readonly pullPolicy: 'Always' | 'IfNotPresent' | 'Never' } {
+  const { image: base } = input.settings;
+  const over = input.parameters.envoyContainer?.image ?? {};
+  const registry = over.registry ?? base.registry;
+  const path = `${registry ? `${registry}/` : ''}${over.repository ?? base.repository}`;
+  const reference = over.digest ? `${path}@${over.digest}` : `${path}:${over.tag ?? base.tag}`;
+  return { reference, pullPolicy: over.pullPolicy ?? base.pullPolicy };
+}
+
+function envoyArgs(input: ProxyDeployment): readonly string[] {
+  const { bootstrap, extraArgs = [] } = input.parameters.envoyContainer ?? {};
+  const components = Object.entries(bootstrap?.componentLogLevels ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
+  const levels = components.map(([name, level]) => `${name}:${level}`).join(',');
+  // A replaced listener asks its clients to reconnect at once: the old filters are not to serve on for ten minutes.
+  const draining = ['--drain-strategy', 'immediate'];
+  return [
+    '-c',
+    `${configFolder}/envoy.yaml`,
+    '--disable-hot-restart',
+    '--service-node',
+    '$(POD_NAME).$(POD_NAMESPACE)',
+    ...draining,
+    '--log-level',
+    bootstrap?.logLevel ?? 'info',
+    ...(levels ? ['--component-log-level', levels] : []),
+    ...extraArgs,
+  ];
+}
+
+const field = (name: string, fieldPath: string): EnvVar => ({ name, valueFrom: { fieldRef: { fieldPath } } });
+const environment: readonly EnvVar[] = [
+  field('POD_NAME', 'metadata.name'),
+  field('POD_NAMESPACE', 'metadata.namespace'),
+  field('POD_UID', 'metadata.uid'),
+  field('NODE_NAME', 'spec.nodeName'),
+  {
+    name: 'OTEL_RESOURCE_ATTRIBUTES',
+    value: 'k8s.pod.name=$(POD_NAME),k8s.namespace.name=$(POD_NAMESPACE),k8s.pod.uid=$(POD_UID),k8s.node.name=$(NODE_NAME)',
+  },
+];
+
+function containerPorts(input: ProxyDeployment): readonly ContainerPort[] {
+  return [
+    ...listenerPorts(input).map((p) => ({ name: containerPortName(portName(p)), containerPort: p.port, protocol: p.protocol })),
+    ...(input.parameters.stats?.enabled !== false
+      ? [{ name: 'http-monitoring', containerPort: metricsPort, protocol: 'TCP' as const }]
+      : []),
+  ];
+}
+
+/** Names of container ports have at most 15 characters. */
+function containerPortName(name: string): string {
+  return name.length <= 15 ? name : name.replace('listener-', 'l-');
+}
+
+const ready = { path: '/ready', port: readinessPort };
+/** No restart for want of a configuration: it would only delay the start when the controller is back. */
+const startupProbe: Probe = { httpGet: ready, periodSeconds: 1, timeoutSeconds: 2, failureThreshold: 3600 };
+const readinessProbe: Probe = { httpGet: ready, periodSeconds: 10, timeoutSeconds: 2, failureThreshold: 3 };
+
+function mounts(input: ProxyDeployment): readonly VolumeMount[] {
+  return [
+    { name: 'envoy-config', mountPath: configFolder, readOnly: true },
+    ...(input.settings.xds.auth ? [{ name: 'xds-token', mountPath: tokenFolder, readOnly: true }] : []),
+  ];
+}
