@@ -35,7 +35,10 @@ packages() { # installs what is missing
 }
 
 # A program is built again when the files of its module changed; one that was built before there were stamps is taken as it is.
-sources() { cat "$here/$1"/go.mod "$here/$1"/go.sum "$here/$1"/*.go 2>/dev/null | sha256sum | cut -c1-64; }
+sources() { # one hash of what a module is built from
+  local f
+  for f in "$here/$1"/{go.mod,go.sum,*.go}; do [[ ! -f $f ]] || cat "$f"; done | sha256sum | cut -c1-64
+}
 is_fresh() { # is_fresh FOLDER PROGRAM
   local stamp=$LAB_HOME/stamps/$2
   [[ -x $bin/$2 ]] || return 1
@@ -44,7 +47,7 @@ is_fresh() { # is_fresh FOLDER PROGRAM
 }
 stamp_of() { sources "$1" >"$LAB_HOME/stamps/$2"; }
 go_in() { # go_in FOLDER ARGS... : without the hundreds of lines about downloads
-  (cd "$here/$1" && shift && CGO_ENABLED=0 GOFLAGS='-trimpath -mod=readonly' go "$@") 2> >(grep -v '^go: downloading' >&2) ||
+  (cd "$here/$1" && shift && CGO_ENABLED=0 GOFLAGS='-trimpath -mod=readonly' go "$@") 2> >(sed '/^go: downloading/d' >&2) ||
     fail "building $1 failed" "see the lines above; go needs the network or a filled module cache (go env GOPROXY)"
 }
 program() { # program FOLDER PROGRAM GO-ARGS... : build with GO-ARGS unless PROGRAM is fresh
@@ -87,7 +90,7 @@ gateway_api() { # the CRDs of the conformance suite's version; not the safe-upgr
   mkdir -p "$crds"
   rm -f "$crds"/*.yaml
   for f in "$dir"/*.yaml; do
-    [[ $f == */kustomization.yaml || $f == *safe-upgrades* ]] || install -m 644 "$f" "$crds/"
+    [[ $f == */kustomization.yaml || $f == *safeupgrades* ]] || install -m 644 "$f" "$crds/"
   done
   stamp_of conformance crds
 }

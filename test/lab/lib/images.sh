@@ -32,7 +32,7 @@ cmd_binimage() { # TAG FILE [ARGS...]
   echo 'root:x:0:0:root:/root:/sbin/nologin' >"$root/etc/passwd"
   [[ ! -f /etc/ssl/certs/ca-certificates.crt ]] || install -m 644 /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
   install -D -m 755 "$file" "$root/usr/local/bin/$(basename "$file")"
-  for lib in $(ldd "$file" 2>/dev/null | grep -oE '/[^ ]+\.so[^ ]*'); do install -D -m 755 "$(readlink -f "$lib")" "$root$lib"; done
+  for lib in $({ ldd "$file" 2>/dev/null || true; } | sed -nE 's#.*[[:space:]](/[^ ]+\.so[^ ]*).*#\1#p'); do install -D -m 755 "$(readlink -f "$lib")" "$root$lib"; done
   cmd_image "$tag" "$root" "/usr/local/bin/$(basename "$file")" "$@"
   rm -rf "$root"
 }
