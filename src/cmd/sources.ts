@@ -1,4 +1,5 @@
 /** Everything that enters: objects, what proxies say, what the deployer says. The first collections of the graph. */
+import type { DeployProblem } from '../deploy/applier.ts';
 import type { GatewayParameters } from '../deploy/gatewayparameters.ts';
 import { type Graph, type Source, source } from '../krt/index.ts';
 import { sameSpec, sameVersion } from '../kube/reflector.ts';
@@ -22,10 +23,7 @@ export interface ObjectSources {
   readonly trafficPolicies: Source<TrafficPolicy>;
 }
 
-export interface DeployProblem {
-  readonly gateway: string;
-  readonly message: string;
-}
+
 
 /** Feedback: it enters at the top like everything else. */
 export interface FeedbackSources {

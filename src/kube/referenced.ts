@@ -12,6 +12,12 @@ import { keyOf } from './types/meta.ts';
 /** How many objects are read at once. */
 const concurrency = 8;
 
+/** A reflector that reads only what is wanted. */
+export interface ReferencedReflector extends Reflector {
+  /** Resolves when everything that is wanted now was read, or could not be read at the first attempt. */
+  settled(): Promise<void>;
+}
+
 /**
  * Keeps `target` equal to the objects of `wanted` (keys `namespace/name`) that exist. An object is read when it is first wanted and whenever its
  * version changes; it leaves when it is deleted or no longer wanted. `target.markSynced` is called after the first complete list of names: what is
@@ -23,17 +29,25 @@ export function reflectReferenced<T extends KubeObject>(
   wanted: Collection<{ readonly key: string }>,
   target: Source<T>,
   o: Omit<ReflectorOptions<T>, 'metadataOnly' | 'onChange'> = {},
-): Reflector {
+): ReferencedReflector {
   const abort = new AbortController();
   const versions = new Map<string, string>();
   const queue = new Set<string>();
   const running = new Set<string>();
   const failures = new Map<string, number>();
 
+  /** Called when nothing is being read for the first time any more. */
+  const waiting: (() => void)[] = [];
+  const isSettled = (): boolean => [...queue, ...running].every((key) => failures.has(key));
+  const settle = (): void => {
+    if (isSettled()) for (const resolve of waiting.splice(0)) resolve();
+  };
+
   const finish = (key: string): void => {
     running.delete(key);
     check(key);
     next();
+    settle();
   };
 
   const read = async (key: string): Promise<void> => {
@@ -57,6 +71,7 @@ export function reflectReferenced<T extends KubeObject>(
       o.onError?.(error instanceof Error ? error : new Error(String(error)));
       const n = (failures.get(key) ?? 0) + 1;
       failures.set(key, n);
+      settle();
       await pause(backoffMillis(n, o.backoff?.first ?? 100, o.backoff?.max ?? 30_000), abort.signal);
     }
   };
@@ -124,7 +139,8 @@ export function reflectReferenced<T extends KubeObject>(
     await reflector.stop();
   };
   // Its counters stay live: they are read through the prototype.
-  return Object.create(reflector, { stop: { value: stop } }) as Reflector;
+  const settled = (): Promise<void> => (isSettled() ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve)));
+  return Object.create(reflector, { stop: { value: stop }, settled: { value: settled } }) as ReferencedReflector;
 }
 
 function slim(m: KubeObject['metadata']): KubeObject['metadata'] {
