@@ -97,18 +97,24 @@ export function statusWriter(client: KubeClient, desired: Collection<DesiredStat
 
   const write = async (key: string): Promise<void> => {
     const d = find(key);
-    let object = d && newest(d);
-    for (let conflicts = 0; d && object;) {
+    const object = d && newest(d);
+    if (object) await patch(d, object);
+    settled(key);
+  };
+
+  const patch = async (d: DesiredStatus, first: KubeObject): Promise<void> => {
+    let object: KubeObject | undefined = first;
+    for (let conflicts = 0; object;) {
       const status = planOf(d, object);
-      if (!status) break;
+      if (!status) return;
       try {
         const body = { metadata: { resourceVersion: object.metadata.resourceVersion, uid: object.metadata.uid }, status };
         const answer = await client.patch(d.resource, d.object, body, { subresource: 'status', fieldManager: o.fieldManager });
         counts.writes++;
-        written.set(key, { sent: status, object: answer });
-        break;
+        written.set(d.key, { sent: status, object: answer });
+        return;
       } catch (error) {
-        if (isNotFound(error)) break;
+        if (isNotFound(error)) return;
         if (!isConflict(error) || ++conflicts > maxConflicts) throw error;
         counts.conflicts++;
         const fresh: KubeObject | undefined = await client.get(d.resource, d.object);
@@ -116,7 +122,6 @@ export function statusWriter(client: KubeClient, desired: Collection<DesiredStat
         object = fresh?.metadata.uid === object.metadata.uid ? fresh : undefined;
       }
     }
-    settled(key);
   };
 
   const onEvents = (events: readonly Event<DesiredStatus>[]): void => {
