@@ -8,7 +8,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { loadAll } from 'js-yaml';
-import { Graph, type Source, map } from '../krt/index.ts';
+import { Graph, map } from '../krt/index.ts';
 import { type Validator, crdValidator } from '../kube/crd-validation.ts';
 import { describeProblem, watchFolder } from '../kube/folder.ts';
 import type { CustomResourceDefinition, EndpointSlice } from '../kube/types/core.ts';
@@ -19,6 +19,7 @@ import { startEcho } from './echo-server.ts';
 import { type EnvoyProcess, startEnvoy } from './envoy-process.ts';
 import { curlLines, statusTable } from './local-report.ts';
 import type { Logger } from './log.ts';
+import { objectSources } from './object-sources.ts';
 import { type ObjectSources, createSources } from './sources.ts';
 import { wire } from './wiring.ts';
 
@@ -91,13 +92,14 @@ export async function runLocal(o: LocalOptions): Promise<Local> {
   const echoes = followEchoes(sources.endpointSlices, o.log);
   followStatus(sources, wiring, places, o.print);
 
+  const byKind = objectSources(sources);
   const folder = await watchFolder(
     o.folder,
-    (object) => sourceFor(sources, object),
+    (object) => byKind[object.kind],
     (problem) => o.print(`  ! ${describeProblem(problem)}`),
     { validate: loadValidator(o.crdFolders) },
   );
-  for (const source of objectSources(sources)) source.markSynced();
+  for (const source of Object.values(byKind)) source.markSynced();
   o.print(`${folder.size} objects from ${o.folder}; changes are live as you save. Ctrl-C ends it.`);
 
   return {
@@ -170,31 +172,6 @@ function followStatus(sources: ObjectSources, wiring: ReturnType<typeof wire>, p
     },
     { initial: true },
   );
-}
-
-function objectSources(sources: ObjectSources): readonly Source<KubeObject>[] {
-  return Object.values(byKind(sources));
-}
-
-function sourceFor(sources: ObjectSources, object: KubeObject): Source<KubeObject> | undefined {
-  return byKind(sources)[object.kind];
-}
-
-/** Objects are routed by kind; the folder has checked that kind and type belong together. */
-function byKind(sources: ObjectSources): Record<string, Source<KubeObject>> {
-  const table = {
-    GatewayClass: sources.classes,
-    Gateway: sources.gateways,
-    HTTPRoute: sources.httpRoutes,
-    ReferenceGrant: sources.referenceGrants,
-    Service: sources.services,
-    EndpointSlice: sources.endpointSlices,
-    Namespace: sources.namespaces,
-    Secret: sources.secrets,
-    GatewayParameters: sources.gatewayParameters,
-    TrafficPolicy: sources.trafficPolicies,
-  };
-  return table as unknown as Record<string, Source<KubeObject>>;
 }
 
 /** The CRDs of folders of YAML files. */

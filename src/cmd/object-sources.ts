@@ -1,0 +1,20 @@
+import type { Source } from '../krt/index.ts';
+import type { KubeObject } from '../kube/types/meta.ts';
+import type { ObjectSources } from './sources.ts';
+
+/** The source of each kind. Whoever sets an object has checked that its kind and shape belong together. */
+export function objectSources(sources: ObjectSources): Readonly<Record<string, Source<KubeObject>>> {
+  const table = {
+    GatewayClass: sources.classes,
+    Gateway: sources.gateways,
+    HTTPRoute: sources.httpRoutes,
+    ReferenceGrant: sources.referenceGrants,
+    Service: sources.services,
+    EndpointSlice: sources.endpointSlices,
+    Namespace: sources.namespaces,
+    Secret: sources.secrets,
+    GatewayParameters: sources.gatewayParameters,
+    TrafficPolicy: sources.trafficPolicies,
+  };
+  return table as unknown as Readonly<Record<string, Source<KubeObject>>>;
+}
