@@ -39,7 +39,7 @@ export interface StateRequest {
 }
 
 /** One field of a message: a number for varints, bytes for all that has a length; fixed-width fields are skipped. */
-type Field = readonly [number: number, value: number | Buffer];
+export type Field = readonly [number: number, value: number | Buffer];
 
 /** Reads a varint; returns the value and the next offset. Values above 2^53 lose precision: no field here has them. */
 function varint(bytes: Buffer, at: number): [value: number, next: number] {
@@ -54,7 +54,8 @@ function varint(bytes: Buffer, at: number): [value: number, next: number] {
   throw new Error('discovery request: truncated varint');
 }
 
-function* fields(bytes: Buffer): Generator<Field> {
+/** The fields of a serialized message, in order. Throws on malformed bytes. */
+export function* fields(bytes: Buffer): Generator<Field> {
   let at = 0;
   while (at < bytes.length) {
     const [tag, afterTag] = varint(bytes, at);

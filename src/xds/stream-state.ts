@@ -61,6 +61,8 @@ export interface TypeState {
 /** All that is remembered of a stream. Changed in place by `step` alone. */
 export interface StreamState {
   readonly protocol: 'delta' | 'sotw';
+  /** Unlike that of any other stream, also of earlier processes. */
+  readonly id: string;
   readonly types: Map<string, TypeState>;
   nonces: number;
   /** Last timer asked for, and the highest that fired. Timers all last equally long, so they fire in order. */
@@ -76,6 +78,8 @@ export interface StreamState {
   settling: number;
   readonly waiting: Map<string, Set<Held>>;
   serving: boolean;
+  /** The client had a stream before this one. */
+  returned: boolean;
 }
 
 /** The order of responses within one step: what is named comes before what names it. */
@@ -103,9 +107,10 @@ export function isFullState(state: StreamState, type: string): boolean {
   return state.protocol === 'sotw' && isWildcardType(type);
 }
 
-export function newStream(protocol: StreamState['protocol']): StreamState {
+export function newStream(protocol: StreamState['protocol'], id: string): StreamState {
   return {
     protocol,
+    id,
     types: new Map(),
     nonces: 0,
     timers: 0,
@@ -116,6 +121,7 @@ export function newStream(protocol: StreamState['protocol']): StreamState {
     settling: 0,
     waiting: new Map(),
     serving: false,
+    returned: false,
   };
 }
 

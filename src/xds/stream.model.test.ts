@@ -5,6 +5,7 @@
  */
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { lengthDelimited } from './discovery.ts';
 import { TypeUrl, versionOf } from './resource.ts';
 import type { XdsResource } from './resource.ts';
 import { debugStream, newStream, step } from './stream.ts';
@@ -42,10 +43,11 @@ const op: fc.Arbitrary<Op> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ op: fc.constant('resubscribe' as const), name: fc.constantFrom(...clusters) }) },
 );
 
-const isBad = (r: XdsResource | undefined): boolean => r !== undefined && r.bytes[0] === 4;
+const isBad = (r: XdsResource | undefined): boolean => r?.bytes[2] === 4;
 
 function resource({ type, name, body, clusters: uses }: Edit): XdsResource {
-  const bytes = Buffer.from([body, ...Buffer.from(`${type}${name}${uses.join()}`)]);
+  // An inline route configuration, as far as the stream is concerned.
+  const bytes = lengthDelimited(5, Buffer.from([body, ...Buffer.from(`${type}${name}${uses.join()}`)]));
   return { scope: 's', type, name, version: versionOf(bytes), bytes, origins: [], clusters: uses };
 }
 
@@ -60,6 +62,8 @@ class Run {
   };
   readonly has = new Map<Type, Map<string, XdsResource>>([CDS, EDS, LDS, SRDS].map((t) => [t, new Map()]));
   readonly warming = new Set<string>();
+  /** Scopes that Envoy has entered, with their content: it skips what is in here, even if a later one of the same response was bad. */
+  readonly entered = new Map<string, string>();
   /** Clusters that were in a response without a fault. */
   readonly firm = new Set<string>();
   readonly protocol: StreamState['protocol'];
@@ -69,10 +73,13 @@ class Run {
   timers: number[] = [];
   rejections = new Set<string>();
   served = 0;
+  streams = 0;
+  asksForScopes = false;
 
   constructor(protocol: StreamState['protocol']) {
     this.protocol = protocol;
-    this.state = newStream(protocol);
+    this.state = newStream(protocol, '0');
+    this.store.get(LDS)?.set('base', resource({ type: LDS, name: 'base', body: 1, clusters: [] }));
     this.connect();
   }
 
@@ -99,7 +106,7 @@ class Run {
   }
 
   connect(): void {
-    this.state = newStream(this.protocol);
+    this.state = newStream(this.protocol, String(++this.streams));
     this.toClient = [];
     this.toServer = [];
     this.timers = [];
@@ -107,6 +114,14 @@ class Run {
     this.request(CDS, { initial: true });
     if (this.of(CDS).size > 0) this.request(EDS, { initial: true, subscribe: [...this.of(CDS).keys()] });
     this.request(LDS, { initial: true });
+    this.asksForScopes = false;
+    this.askForScopes();
+  }
+
+  /** Scopes are asked for by a listener: the harness has one that never changes. */
+  askForScopes(): void {
+    if (this.asksForScopes || this.of(LDS).size === 0) return;
+    this.asksForScopes = true;
     this.request(SRDS, { initial: true });
   }
 
@@ -144,6 +159,15 @@ class Run {
     const full = this.protocol === 'sotw' && type !== EDS;
     const told = { nonce: message.nonce, ...(bad.length > 0 && { error: 'no' }) };
     if (type === EDS) for (const name of [...message.resources.map((r) => r.name), ...message.removed]) this.warming.delete(name);
+    const skipped = new Set<string>();
+    if (type === SRDS) {
+      for (const name of message.removed) this.entered.delete(name);
+      for (const r of message.resources) {
+        if (this.entered.get(r.name) === String(r.bytes)) skipped.add(r.name);
+        else if (isBad(r)) break;
+        else this.entered.set(r.name, String(r.bytes));
+      }
+    }
     if (bad.length > 0 && !oneByOne) {
       this.request(type, told);
       return;
@@ -164,11 +188,12 @@ class Run {
         this.warming.delete(name);
         this.firm.delete(name);
       }
+      if (type === SRDS) this.entered.delete(name);
       this.of(type).delete(name);
     }
     for (const [needType, name] of message.needs) expect([...this.of(needType).keys()]).toContain(name);
     for (const r of good) {
-      if (type === EDS && !this.of(CDS).has(r.name)) continue;
+      if (skipped.has(r.name) || (type === EDS && !this.of(CDS).has(r.name))) continue;
       if (type === CDS) {
         const before = this.of(CDS).get(r.name);
         if (!before) added.push(r.name);
@@ -178,6 +203,7 @@ class Run {
     }
     if (type === CDS && bad.length === 0) for (const r of good) this.firm.add(r.name);
     this.request(type, told);
+    this.askForScopes();
     if (gone.length > 0 || added.length > 0) {
       const unsubscribe = gone.filter((name) => !added.includes(name));
       this.request(EDS, { subscribe: added, unsubscribe });

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { lengthDelimited } from './discovery.ts';
 import { TypeUrl, versionOf } from './resource.ts';
 import type { XdsResource } from './resource.ts';
 import { debugStream, newStream, step } from './stream.ts';
@@ -7,7 +8,7 @@ import type { Input, Output } from './stream.ts';
 const { cluster: CDS, endpoint: EDS, listener: LDS, scopedRoute: SRDS, route: RDS, secret: SDS } = TypeUrl;
 
 function resource(type: TypeUrl, name: string, body: string, clusters: readonly string[] = []): XdsResource {
-  const bytes = Buffer.from(`${type}/${name}/${body}/${clusters.join(',')}`);
+  const bytes = lengthDelimited(1, `${type}/${name}/${body}/${clusters.join(',')}`);
   return { scope: 's', type, name, version: versionOf(bytes), bytes, origins: [], clusters };
 }
 
@@ -16,7 +17,7 @@ type Respond = Extract<Output, { kind: 'respond' }>;
 /** A stream with its store, driven by hand. */
 function world(protocol: 'delta' | 'sotw' = 'delta') {
   const stored = new Map<string, Map<string, XdsResource>>();
-  const state = newStream(protocol);
+  const state = newStream(protocol, '1');
   const log: Output[] = [];
   const view = {
     get: (type: string, name: string) => stored.get(type)?.get(name),

@@ -11,6 +11,7 @@ import type { DeltaRequest, Response, StateRequest } from './discovery.ts';
 import { addUses, hold, mayRemove, release, settleRejected, settleUses, unhold, wakeDoomed, arm } from './make-before-break.ts';
 import { TypeUrl } from './resource.ts';
 import type { XdsResource } from './resource.ts';
+import { distinctScopedRoute } from './scoped-route.ts';
 import type { Changes, ScopeView } from './store.ts';
 import { isFullState, isPresent, isSubscribed, isWildcardType, namesClusters, newKnown, newType, sendOrder } from './stream-state.ts';
 import type { InFlight, StreamState, TypeState } from './stream-state.ts';
@@ -75,10 +76,10 @@ function takeDelta(state: StreamState, request: DeltaRequest, store: ScopeView, 
     else if (t.names.delete(name)) unsubscribed(state, t, name, out);
   }
   for (const name of request.subscribe) {
-    if (name === '*') enterWildcard(t, store);
+    if (name === '*') enterWildcard(state, t, store);
     else subscribe(t, name);
   }
-  if (first && request.subscribe.length === 0 && isWildcardType(request.type)) enterWildcard(t, store);
+  if (first && request.subscribe.length === 0 && isWildcardType(request.type)) enterWildcard(state, t, store);
   if (first && request.initialVersions.size > 0) resume(state, t, request.initialVersions, store, out);
 }
 
@@ -94,7 +95,7 @@ function takeState(state: StreamState, request: StateRequest, store: ScopeView, 
     t.names.delete(name);
     if (!all) unsubscribed(state, t, name, out);
   }
-  if (all && !t.wildcard) enterWildcard(t, store);
+  if (all && !t.wildcard) enterWildcard(state, t, store);
   if (!all && t.wildcard) leaveWildcard(state, t, out, wanted);
   for (const name of wanted) if (!t.names.has(name)) subscribe(t, name);
 }
@@ -105,11 +106,16 @@ function typeState(state: StreamState, type: string): TypeState {
   return t;
 }
 
-function enterWildcard(t: TypeState, store: ScopeView): void {
+function enterWildcard(state: StreamState, t: TypeState, store: ScopeView): void {
   if (t.wildcard) return;
   t.wildcard = true;
   t.owesAnswer = true;
-  for (const name of store.names(t.type)) t.pending.add(name);
+  // A client that comes back may have scopes that it does not list: see distinctScopedRoute.
+  const returns = t.type === TypeUrl.scopedRoute && state.returned;
+  for (const name of store.names(t.type)) {
+    t.pending.add(name);
+    if (returns) knownOf(t, name).doubt = '';
+  }
 }
 
 function leaveWildcard(state: StreamState, t: TypeState, out: Output[], keep: ReadonlySet<string> = t.names): void {
@@ -136,6 +142,7 @@ function unsubscribed(state: StreamState, t: TypeState, name: string, out: Outpu
 
 /** After a reconnect: what the client still has is not sent again, and what is gone is removed. */
 function resume(state: StreamState, t: TypeState, versions: ReadonlyMap<string, string>, store: ScopeView, out: Output[]): void {
+  state.returned = true;
   t.owesAnswer = false;
   for (const [name, version] of versions) {
     if (!isSubscribed(t, name)) continue;
@@ -152,6 +159,8 @@ function resume(state: StreamState, t: TypeState, versions: ReadonlyMap<string, 
       addUses(state, current.clusters);
     } else if (namesClusters(t.type)) {
       known.foreign = true;
+      // Maybe the last stream ended in the midst of a refusal: see distinctScopedRoute.
+      if (t.type === TypeUrl.scopedRoute) known.doubt = '';
       state.foreign++;
     }
     if (t.type === TypeUrl.cluster || t.type === TypeUrl.endpoint) release(state, name);
@@ -202,10 +211,12 @@ function refuse(state: StreamState, t: TypeState, sent: InFlight, message: strin
     const known = knownOf(t, name);
     known.doubt = known.doubt === undefined || known.doubt === version ? version : '';
   }
-  // Whether the removals were applied is in doubt as well: at least they are not undone by repeating what is to go.
   for (const name of sent.remove) {
     const known = t.known.get(name);
-    if (known) known.resource = undefined;
+    if (!known) continue;
+    // Whether it was removed is in doubt as well; in any case it must not come back by being repeated.
+    known.doubt = '';
+    known.resource = undefined;
   }
   if (sent.remove.size > 0) t.groups.push([...sent.remove]);
   t.groups.push(...(sent.remove.size > 0 ? [names] : split(names, message)));
@@ -355,7 +366,9 @@ function decide(
     unhold(state, t, name);
     return;
   }
-  if (!hold(state, t, resource, store)) put.push(resource);
+  if (hold(state, t, resource, store)) return;
+  const again = t.type === TypeUrl.scopedRoute && known?.doubt !== undefined;
+  put.push(again ? distinctScopedRoute(resource, `${state.id}-${state.nonces}`) : resource);
 }
 
 function respond(state: StreamState, t: TypeState, put: readonly XdsResource[], remove: readonly string[], out: Output[]): void {
