@@ -2,8 +2,11 @@
 /** The command line. Everything is constructed here and in what it calls; nothing else in src/ starts anything. */
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { runController } from './controller.ts';
 import { runLocal } from './local.ts';
 import { createLogger } from './log.ts';
+import { readSettings } from './settings.ts';
+import { version } from './version.ts';
 
 const usage = `kgateway [COMMAND]
 
@@ -39,6 +42,16 @@ async function local(folder: string | undefined): Promise<void> {
   await running.stop();
 }
 
+async function controller(): Promise<void> {
+  const settings = readSettings(process.env);
+  const log = createLogger(settings.logLevel);
+  process.on('unhandledRejection', (error) => log.error({ err: error }, 'unhandled rejection: this is a bug'));
+  const running = await runController({ settings, log });
+  await untilSignal();
+  log.info('stopping');
+  await running.stop();
+}
+
 function untilSignal(): Promise<void> {
   return new Promise((done) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => done());
@@ -47,6 +60,13 @@ function untilSignal(): Promise<void> {
 
 const [command = 'controller', ...args] = process.argv.slice(2);
 switch (command) {
+  case 'controller':
+    await controller();
+    process.exit(0);
+  case '--version':
+  case 'version':
+    print(version);
+    process.exit(0);
   case 'local':
     await local(args[0]);
     process.exit(0);
