@@ -54,12 +54,10 @@ const images = {
     tag: `${settings.IMAGE_REGISTRY}/kgateway:${settings.KGATEWAY_VERSION}`,
     entrypoint: ['/usr/local/bin/node', '/app/kgateway.mjs'],
     fill(folder) {
-      const bundle = join(root, 'dist', 'kgateway.mjs');
       if (!run(process.execPath, [join(root, 'scripts', 'bundle.mjs')]).ok)
         fail('the controller could not be bundled', 'see the lines above; make check finds most causes');
       layout(folder, 'kgateway', process.execPath, 'usr/local/bin/node');
-      put(bundle, folder, 'app/kgateway.mjs');
-      put(`${bundle}.LEGAL.txt`, folder, 'app/kgateway.mjs.LEGAL.txt');
+      cpSync(join(root, 'dist'), join(folder, 'app'), { recursive: true });
       put(join(root, 'LICENSE'), folder, 'app/LICENSE');
     },
   },
