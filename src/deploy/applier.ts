@@ -151,8 +151,14 @@ async function applyIfChanged(client: ApplierOptions['client'], proxy: Proxy, ob
   if (before === hash) return;
   const resource = resourceOfObject(object);
   if (before === undefined) await refuseForeign(client, resource, object, proxy.desired);
-  await client.apply(resource, object, { fieldManager, force: true });
+  // Entered first: when the object is deleted before the answer is here, its entry goes and it is made again.
   proxy.applied.set(id, hash);
+  try {
+    await client.apply(resource, object, { fieldManager, force: true });
+  } catch (error) {
+    proxy.applied.delete(id);
+    throw error;
+  }
 }
 
 /** An object of the same name that is not the Gateway's is nobody's to take: its owner would lose it, and its users with it. */
