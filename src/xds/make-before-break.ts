@@ -139,3 +139,28 @@ function clearForeign(state: StreamState, known: Known): void {
   state.foreign--;
   if (state.foreign === 0) wakeDoomed(state);
 }
+
+/**
+ * A resource was rejected. If it names clusters that the client does not have, that may be why (Envoy validates the clusters of inline
+ * route configurations unless `validate_clusters` is false): it is tried again when one of them is there.
+ */
+export function noteRetry(state: StreamState, t: TypeState, resource: XdsResource): void {
+  const cds = state.types.get(TypeUrl.cluster);
+  for (const cluster of resource.clusters) {
+    if (!cds || cds.known.get(cluster)?.accepted !== undefined) continue;
+    let retries = state.retries.get(cluster);
+    if (!retries) state.retries.set(cluster, (retries = new Map()));
+    retries.set(`${t.type}|${resource.name}`, t);
+  }
+}
+
+/** The client has the cluster: what was rejected for want of it is sent again. */
+export function retryRejected(state: StreamState, cluster: string): void {
+  for (const [key, t] of state.retries.get(cluster) ?? []) {
+    const name = key.slice(t.type.length + 1);
+    if (!t.known.get(name)?.rejected) continue;
+    t.stale.add(name);
+    t.pending.add(name);
+  }
+  state.retries.delete(cluster);
+}

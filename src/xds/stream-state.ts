@@ -77,6 +77,8 @@ export interface StreamState {
   /** The timer before which no cluster is removed: after a reconnect the client has yet to say which routes it has. */
   settling: number;
   readonly waiting: Map<string, Set<Held>>;
+  /** Rejected resources by cluster that the client did not have then: worth another try when it does. */
+  readonly retries: Map<string, Map<string, TypeState>>;
   serving: boolean;
   /** The client had a stream before this one. */
   returned: boolean;
@@ -120,6 +122,7 @@ export function newStream(protocol: StreamState['protocol'], id: string): Stream
     foreign: 0,
     settling: 0,
     waiting: new Map(),
+    retries: new Map(),
     serving: false,
     returned: false,
   };

@@ -76,11 +76,24 @@ class Run {
   streams = 0;
   asksForScopes = false;
 
-  constructor(protocol: StreamState['protocol']) {
+  /** Whether the client refuses scopes that name clusters it does not have, as Envoy does with inline route configurations. */
+  readonly validates: boolean;
+
+  constructor(protocol: StreamState['protocol'], validates: boolean) {
     this.protocol = protocol;
+    this.validates = validates;
     this.state = newStream(protocol, '0');
     this.store.get(LDS)?.set('base', resource({ type: LDS, name: 'base', body: 1, clusters: [] }));
     this.connect();
+  }
+
+  refuses(r: XdsResource): boolean {
+    return isBad(r) || (this.validates && r.type === SRDS && r.clusters.some((c) => !this.of(CDS).has(c)));
+  }
+
+  /** It names a cluster that the store does not have, or only in a bad version: whether a validating client takes it depends on what it still has. */
+  dangles(r: XdsResource): boolean {
+    return this.validates && r.type === SRDS && r.clusters.some((c) => !this.view.get(CDS, c) || isBad(this.view.get(CDS, c)));
   }
 
   of(type: Type): Map<string, XdsResource> {
@@ -154,7 +167,7 @@ class Run {
     const message = this.toClient.shift();
     if (!message) return;
     const type = message.type as Type;
-    const bad = message.resources.filter(isBad);
+    const bad = message.resources.filter((r) => this.refuses(r));
     const oneByOne = type === CDS || type === LDS;
     const full = this.protocol === 'sotw' && type !== EDS;
     const told = { nonce: message.nonce, ...(bad.length > 0 && { error: 'no' }) };
@@ -164,7 +177,7 @@ class Run {
       for (const name of message.removed) this.entered.delete(name);
       for (const r of message.resources) {
         if (this.entered.get(r.name) === String(r.bytes)) skipped.add(r.name);
-        else if (isBad(r)) break;
+        else if (this.refuses(r)) break;
         else this.entered.set(r.name, String(r.bytes));
       }
     }
@@ -268,10 +281,13 @@ class Run {
     this.fireTimers();
     const used = new Set([...this.of(SRDS).values(), ...this.of(LDS).values()].flatMap((r) => r.clusters));
     // Of what is refused nobody knows for sure which version the client has.
-    const keepsOld = [SRDS, LDS].some((type) => [...(this.store.get(type)?.values() ?? [])].some(isBad));
+    const keepsOld = [SRDS, LDS].some((type) =>
+      [...(this.store.get(type)?.values() ?? [])].some((r) => this.refuses(r) || this.dangles(r)),
+    );
     for (const type of wildcards) {
       for (const [name, wanted] of this.store.get(type) ?? []) {
-        if (isBad(wanted)) expect(this.rejections).toContain(`${type} ${name}`);
+        if (this.dangles(wanted)) continue;
+        if (this.refuses(wanted)) expect(this.rejections).toContain(`${type} ${name}`);
         else expect(this.of(type).get(name)?.version, `${type} ${name}`).toBe(wanted.version);
       }
       for (const name of this.of(type).keys()) {
@@ -287,7 +303,8 @@ class Run {
     }
     for (const key of this.rejections) {
       const [type, name] = key.split(' ');
-      expect(isBad(this.view.get(type ?? '', name ?? '')), `rejection of ${key}`).toBe(true);
+      const rejected = this.view.get(type ?? '', name ?? '');
+      expect(rejected && (this.refuses(rejected) || this.dangles(rejected)), `rejection of ${key}`).toBe(true);
     }
     // Counts are exact, or clusters would leak or be torn away.
     const uses = new Map<string, number>();
@@ -300,11 +317,17 @@ class Run {
   }
 }
 
-for (const protocol of ['delta', 'sotw'] as const) {
-  test(`${protocol}: the client converges, and nothing breaks on the way`, () => {
+const clients = [
+  { protocol: 'delta', validates: false },
+  { protocol: 'delta', validates: true },
+  { protocol: 'sotw', validates: false },
+] as const;
+
+for (const { protocol, validates } of clients) {
+  test(`${protocol}${validates ? ', validating clusters' : ''}: the client converges, and nothing breaks on the way`, () => {
     fc.assert(
       fc.property(fc.array(op, { maxLength: 60, size: 'max' }), (ops) => {
-        const run = new Run(protocol);
+        const run = new Run(protocol, validates);
         for (const o of ops) run.run(o);
         run.checkConverged();
       }),

@@ -405,6 +405,15 @@ describe('make before break', () => {
     expect(sent(w.timeout())).toEqual(['CDS -a']);
   });
 
+  test('a route that was rejected for want of a cluster is tried again when the cluster is there', () => {
+    const w = connected();
+    w.flush(scope('x', ['a']));
+    w.nack(SRDS, "route: unknown cluster 'a'");
+    expect(sent(w.flush(cluster('a')))).toEqual(['CDS +a']);
+    expect(sent(w.ack(CDS))).toEqual(['SRDS +x']);
+    expect(w.ack(SRDS)).toContainEqual({ kind: 'cleared', type: SRDS, name: 'x' });
+  });
+
   test('endpoints stay with a cluster that waits for its removal', () => {
     const w = connected(cluster('a'), endpoints('a'), scope('x', ['a']));
     expect(sent(w.flush([CDS, 'a'], [EDS, 'a'], [SRDS, 'x']))).toEqual(['SRDS -x']);

@@ -8,7 +8,19 @@
  * make-before-break.ts. The cost of a step is the number of names that changed (state of the world: the size of the response).
  */
 import type { DeltaRequest, Response, StateRequest } from './discovery.ts';
-import { addUses, hold, mayRemove, release, settleRejected, settleUses, unhold, wakeDoomed, arm } from './make-before-break.ts';
+import {
+  addUses,
+  hold,
+  mayRemove,
+  noteRetry,
+  release,
+  retryRejected,
+  settleRejected,
+  settleUses,
+  unhold,
+  wakeDoomed,
+  arm,
+} from './make-before-break.ts';
 import { TypeUrl } from './resource.ts';
 import type { XdsResource } from './resource.ts';
 import { distinctScopedRoute } from './scoped-route.ts';
@@ -186,6 +198,7 @@ function accept(state: StreamState, t: TypeState, sent: InFlight, out: Output[])
     if (isFullState(state, t.type)) known.resource = resource;
     settleUses(state, known, resource.clusters);
     clearRejection(t, resource.name, out);
+    if (t.type === TypeUrl.cluster) retryRejected(state, resource.name);
   }
   for (const name of sent.remove) removed(state, t, name, out);
   if (t.type === TypeUrl.cluster || t.type === TypeUrl.endpoint) for (const resource of sent.put) release(state, resource.name);
@@ -238,6 +251,7 @@ function reject(state: StreamState, t: TypeState, resource: XdsResource, message
   const known = knownOf(t, resource.name);
   known.rejected = { version: resource.version, message };
   settleRejected(state, known, resource.version);
+  noteRetry(state, t, resource);
   out.push({ kind: 'rejected', type: t.type, name: resource.name, version: resource.version, message });
   if (t.type === TypeUrl.cluster || t.type === TypeUrl.endpoint) release(state, resource.name);
 }

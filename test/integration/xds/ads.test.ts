@@ -117,6 +117,17 @@ test('a bad resource is rejected alone, with Envoy`s message; the others of its 
   await until('no rejection', () => (w.rejections.size === 0 ? true : undefined));
 });
 
+test('a route to a cluster that comes later is rejected at first, and lives when the cluster does', async () => {
+  const w = await world(basic);
+  await w.live('one.test', '1');
+  w.resources.set(host('two.test', 'late', '1'));
+  await until('the rejection', () => w.rejections.list().find((r) => r.message.includes('late')));
+  w.resources.set(endpoints('late', w.backendPort));
+  w.resources.set(cluster('late'));
+  await w.live('two.test', '1');
+  await until('no rejection', () => (w.rejections.size === 0 ? true : undefined));
+});
+
 test('the controller restarts under traffic: no request fails and only endpoints are sent again', async () => {
   const w = await world(basic);
   await w.live('one.test', '1');

@@ -8,7 +8,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ApiVersion, any, Cluster_DiscoveryType, encode, HeaderValueOption_HeaderAppendAction } from '../../../src/xds/proto/index.ts';
-import type { MessageTypes, RouteConfiguration } from '../../../src/xds/proto/index.ts';
+import type { MessageName, MessageTypes, RouteConfiguration } from '../../../src/xds/proto/index.ts';
 import { TypeUrl, versionOf } from '../../../src/xds/resource.ts';
 import type { XdsResource } from '../../../src/xds/resource.ts';
 import { envoyPath } from '../envoy.ts';
@@ -16,7 +16,7 @@ import { envoyPath } from '../envoy.ts';
 export const scope = 'web/gw';
 const ads = { ads: {}, resource_api_version: ApiVersion.V3, initial_fetch_timeout: {} };
 
-function resource<N extends keyof MessageTypes & string>(
+function resource<N extends MessageName>(
   type: TypeUrl,
   message: N,
   name: string,
@@ -229,9 +229,9 @@ export function traffic(
   const agent = new Agent({ keepAlive: true });
   const failures: string[] = [];
   let total = 0;
-  let running = true;
+  const stopped = new AbortController();
   const loop = async (): Promise<void> => {
-    while (running) {
+    while (!stopped.signal.aborted) {
       total++;
       const outcome = await get(port, authority, agent).then((a) => String(a.status), String);
       if (outcome !== '200') failures.push(outcome);
@@ -240,7 +240,7 @@ export function traffic(
   const loops = [loop(), loop(), loop(), loop()];
   return {
     async stop() {
-      running = false;
+      stopped.abort();
       await Promise.all(loops);
       agent.destroy();
       return { total, failures };
