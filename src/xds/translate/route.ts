@@ -2,6 +2,7 @@
 import type { RetryPolicy, RoutePolicies } from '../../ir/policy.ts';
 import { invalidBackendCluster } from '../../ir/names.ts';
 import type {
+  HostRoutes,
   HttpMatch,
   NamedMatch,
   PathMatch,
@@ -31,8 +32,11 @@ import {
 } from '../proto/index.ts';
 import { duration, headersToAdd, headersToRemove } from './values.ts';
 
+/** Where a route serves: what its redirects assume. */
+export type RoutePlace = Pick<HostRoutes, 'host' | 'entry'>;
+
 /** Envoy's route for one match of a rule. */
-export function routeOf(rule: RouteRule, match: HttpMatch, index: number): Route {
+export function routeOf(rule: RouteRule, match: HttpMatch, index: number, place: RoutePlace): Route {
   const name = rule.matches.length === 1 ? rule.name : `${rule.name}/${index}`;
   const { headers } = rule.policies;
   const requestModifiers = [rule.requestHeaders, headers?.request];
@@ -40,7 +44,7 @@ export function routeOf(rule: RouteRule, match: HttpMatch, index: number): Route
   return {
     name,
     match: routeMatch(match),
-    ...actionOf(rule.action, rule.policies, match),
+    ...actionOf(rule.action, rule.policies, match, place),
     request_headers_to_add: headersToAdd(requestModifiers),
     request_headers_to_remove: headersToRemove(requestModifiers),
     response_headers_to_add: headersToAdd(responseModifiers),
@@ -92,10 +96,10 @@ function regex(text: string): RegexMatcher {
   return { regex: text };
 }
 
-function actionOf(action: Action, policies: RoutePolicies, match: HttpMatch): Pick<Route, 'route' | 'redirect' | 'direct_response'> {
+function actionOf(action: Action, policies: RoutePolicies, match: HttpMatch, place: RoutePlace): Pick<Route, 'route' | 'redirect' | 'direct_response'> {
   switch (action.type) {
     case 'redirect':
-      return { redirect: redirectAction(action.redirect, match) };
+      return { redirect: redirectAction(action.redirect, match, place) };
     case 'direct':
       return {
         direct_response: { status: action.status, ...(action.body !== undefined && { body: { inline_string: action.body } }) },
@@ -112,8 +116,12 @@ function actionOf(action: Action, policies: RoutePolicies, match: HttpMatch): Pi
 function destinationOf(backends: readonly WeightedBackend[]): Pick<RouteAction, 'cluster' | 'weighted_clusters'> | undefined {
   const [first, ...others] = backends.filter((b) => b.weight > 0);
   if (!first) return undefined;
-  if (others.length === 0 && !first.requestHeaders && !first.responseHeaders) return { cluster: first.cluster ?? invalidBackendCluster };
+  if (others.length === 0 && !changesRequest(first)) return { cluster: first.cluster ?? invalidBackendCluster };
   return { weighted_clusters: { clusters: [first, ...others].map(clusterWeight) } };
+}
+
+function changesRequest(backend: WeightedBackend): boolean {
+  return backend.requestHeaders !== undefined || backend.responseHeaders !== undefined || backend.hostRewrite !== undefined;
 }
 
 function clusterWeight(backend: WeightedBackend): WeightedCluster_ClusterWeight {
@@ -124,6 +132,7 @@ function clusterWeight(backend: WeightedBackend): WeightedCluster_ClusterWeight 
     request_headers_to_remove: headersToRemove([backend.requestHeaders]),
     response_headers_to_add: headersToAdd([backend.responseHeaders]),
     response_headers_to_remove: headersToRemove([backend.responseHeaders]),
+    ...(backend.hostRewrite !== undefined && { host_rewrite_literal: backend.hostRewrite }),
   };
 }
 
@@ -170,14 +179,33 @@ function pathRewrite(rewrite: PathRewrite, match: HttpMatch): Pick<RouteAction, 
   return { prefix_rewrite: value };
 }
 
-function redirectAction(redirect: Redirect, match: HttpMatch): RedirectAction {
+function redirectAction(redirect: Redirect, match: HttpMatch, place: RoutePlace): RedirectAction {
   return {
     ...(redirect.scheme && { scheme_redirect: redirect.scheme }),
-    ...(redirect.hostname !== undefined && { host_redirect: redirect.hostname }),
-    ...(redirect.port !== undefined && { port_redirect: redirect.port }),
+    ...redirectAuthority(redirect, place),
     ...(redirect.path && redirectPath(redirect.path, match)),
     response_code: redirectCodes[redirect.status] ?? RedirectCode.FOUND,
   };
+}
+
+const defaultPorts = { http: 80, https: 443 } as const;
+
+/**
+ * Without a port of its own a redirect goes to the default one of its scheme, without a scheme to that of the listener; default ports are
+ * left out (Gateway API: HTTPRequestRedirectFilter.port). Envoy keeps the port of the request's Host unless it is given a port, which it
+ * then always writes, or a host: so the host is given where it is known.
+ */
+function redirectAuthority({ scheme, hostname, port }: Redirect, { host, entry }: RoutePlace): Pick<RedirectAction, 'host_redirect' | 'port_redirect'> {
+  const target = port ?? (scheme ? defaultPorts[scheme] : entry.port);
+  const known = hostname ?? (host.startsWith('*') ? undefined : host);
+  if (target !== defaultPorts[scheme ?? entry.scheme]) {
+    return { port_redirect: target, ...(hostname !== undefined && { host_redirect: hostname }) };
+  }
+  if (hostname !== undefined) return { host_redirect: hostname };
+  // Nothing but the path changes: the port under which the client came, which may be one that is forwarded to ours, stays.
+  if (port === undefined && scheme === undefined) return {};
+  if (known !== undefined) return { host_redirect: known };
+  return entry.port === defaultPorts[entry.scheme] && scheme !== undefined && scheme !== entry.scheme ? {} : { port_redirect: target };
 }
 
 function redirectPath(path: PathRewrite, match: HttpMatch): Pick<RedirectAction, 'path_redirect' | 'prefix_rewrite' | 'regex_rewrite'> {

@@ -38,6 +38,8 @@ export function scopeResource(items: readonly HostRoutes[]): XdsResource | undef
       name,
       virtual_hosts: hosts,
       ignore_port_in_host_matching: true,
+      // The share of an invalid backend leads to a cluster that does not exist, and is answered with 500.
+      validate_clusters: { value: false },
       request_headers_to_remove: [scopeHeader],
       typed_per_filter_config: wildcard ? noopFilters : idleFilters,
       max_direct_response_body_size_bytes: { value: 1 << 20 },
@@ -70,7 +72,7 @@ function orderedRoutes(items: readonly HostRoutes[]): Route[] {
   candidates.sort(
     (a, b) => compareMatches(a.match, b.match) || compareOrder(a.host.order, b.host.order) || a.ruleIndex - b.ruleIndex || a.matchIndex - b.matchIndex,
   );
-  return candidates.map((c) => routeOf(c.rule, c.match, c.matchIndex));
+  return candidates.map((c) => routeOf(c.rule, c.match, c.matchIndex, c.host));
 }
 
 /** The only host of its scope. When its listener serves no other host, nothing falls through to wildcards, which are of other listeners. */
