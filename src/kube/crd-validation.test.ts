@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { OpenApiSchema } from './crd-validation.ts';
-import { crdValidator } from './crd-validation.ts';
+import { crdValidator, gatewayApiCrds } from './crd-validation.ts';
 import type { CustomResourceDefinition } from './types/core.ts';
 
 const spec: OpenApiSchema = {
@@ -103,4 +103,33 @@ test('free fields, other kinds and unserved versions', () => {
     'apiVersion: Thing has no version v2: use example.com/v1',
   ]);
   expect(validate({ apiVersion: 'example.com/v1', kind: 'Thing', metadata: { name: 'a' } })).toEqual(['spec: is required']);
+});
+
+test('the Gateway API: what an HTTPRoute gets, and what it is refused for', async () => {
+  const check = crdValidator(await gatewayApiCrds());
+  const route = {
+    apiVersion: 'gateway.networking.k8s.io/v1',
+    kind: 'HTTPRoute',
+    metadata: { name: 'a' },
+    spec: { parentRefs: [{ name: 'gw' }], rules: [{ backendRefs: [{ name: 's', port: 80 }] }] },
+  };
+  expect(check(route)).toEqual([]);
+  expect(route.spec).toEqual({
+    parentRefs: [{ group: 'gateway.networking.k8s.io', kind: 'Gateway', name: 'gw' }],
+    rules: [
+      {
+        matches: [{ path: { type: 'PathPrefix', value: '/' } }],
+        backendRefs: [{ group: '', kind: 'Service', name: 's', port: 80, weight: 1 }],
+      },
+    ],
+  });
+  const wrong = {
+    ...route,
+    apiVersion: 'gateway.networking.k8s.io/v1beta1',
+    spec: { hostname: 'x', rules: [{ timeouts: { request: '10' } }] },
+  };
+  expect(check(wrong)).toEqual([
+    'spec.rules[0].timeouts.request: "10" does not match ^([0-9]{1,5}(h|m|s|ms)){1,4}$',
+    'spec.hostname: unknown field, did you mean hostnames?',
+  ]);
 });

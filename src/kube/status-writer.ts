@@ -80,10 +80,10 @@ export function statusWriter(client: KubeClient, desired: Collection<DesiredStat
     return cached && last && isNewer(last.object, cached) ? last.object : cached;
   };
   const find = (key: string): DesiredStatus | undefined => desired.get(key) ?? retired.get(key);
-  const settled = (key: string): void => {
-    if (desired.get(key)) return;
-    retired.delete(key);
-    written.delete(key);
+  /** `d` is what was looked at: an object that was given up meanwhile still has its turn to come. */
+  const settled = (key: string, d: DesiredStatus | undefined): void => {
+    if (d && retired.get(key) === d) retired.delete(key);
+    if (!find(key)) written.delete(key);
   };
 
   const needed = (key: string): boolean => {
@@ -91,7 +91,7 @@ export function statusWriter(client: KubeClient, desired: Collection<DesiredStat
     const object = d && newest(d);
     if (d && object && planOf(d, object)) return true;
     counts.skipped++;
-    settled(key);
+    settled(key, d);
     return false;
   };
 
@@ -99,7 +99,7 @@ export function statusWriter(client: KubeClient, desired: Collection<DesiredStat
     const d = find(key);
     const object = d && newest(d);
     if (object) await patch(d, object);
-    settled(key);
+    settled(key, d);
   };
 
   const patch = async (d: DesiredStatus, first: KubeObject): Promise<void> => {
