@@ -1,4 +1,2 @@
-import pkg from '../../package.json' with { type: 'json' };
-
-/** Version of the controller, from package.json. */
-export const version: string = pkg.version;
+/** Version of the controller; the bundle has the release's in it. */
+export const version: string = process.env.KGATEWAY_VERSION ?? '0.0.0-dev';
