@@ -3,7 +3,7 @@ export const supportedFeatures: readonly string[] = [
   'Gateway',
   'GatewayAddressEmpty',
   'GatewayHTTPListenerIsolation',
-  'GatewayInfrastructurePropagation',
+  'GatewayInfrastructure',
   'GatewayPort8080',
   'GatewayStaticAddresses',
   'HTTPRoute',
