@@ -46,7 +46,12 @@ const validate = loadValidator([join(root, 'manifests/gateway-api'), join(root, 
 
 /** Translates YAML documents through the whole graph, with every Gateway at 192.0.2.1. Throws when an object does not fit its CRD. */
 export function translateYaml(text: string): Translation {
-  const graph = new Graph({ schedule: () => {} });
+  const graph = new Graph({
+    schedule: () => {},
+    onError: (collection, key, error) => {
+      throw new Error(`${collection} ${key} failed`, { cause: error });
+    },
+  });
   const sources = createSources(graph);
   const wiring = wire(graph, sources, {
     bind: podBinding,

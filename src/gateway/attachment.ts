@@ -4,10 +4,11 @@
  *   [parentRef] -> [Gateway] -> listeners by sectionName and port -> allowed kinds and namespaces -> hostnames that meet
  */
 import type { ConditionIntent } from '../ir/report.ts';
+import type { ListenerEntry } from '../ir/route.ts';
 import type { Collection, Ctx } from '../krt/index.ts';
 import type { ParentReference } from '../kube/types/gateway-api.ts';
 import { gatewayGroup, route as condition } from './conditions.ts';
-import type { GatewayListener, RouteKind } from './gateway-listener.ts';
+import { type GatewayListener, type RouteKind, entryOf } from './gateway-listener.ts';
 import type { GatewayView } from './gateway.ts';
 import { mostSpecific, servedHosts } from './hostname.ts';
 import { selects } from './labels.ts';
@@ -30,6 +31,7 @@ export interface AttachedListener {
   readonly chain: string;
   /** Hostname of the listener. */
   readonly owner: string;
+  readonly entry: ListenerEntry;
   /** The hosts that this listener serves the route under: without those that a more specific listener of the same chain owns. */
   readonly hosts: readonly string[];
   /** False when the listener cannot be programmed: the route counts as attached all the same. */
@@ -75,7 +77,7 @@ export function attach(
   const listeners = allowing.flatMap((l): AttachedListener[] => {
     const hosts = servedHosts(l.hostname, route.hostnames);
     if (hosts.length === 0) return [];
-    return [{ listener: l.name, chain: l.chain, owner: l.hostname, hosts: ownedHosts(gateway, l, hosts), valid: l.valid }];
+    return [{ listener: l.name, chain: l.chain, owner: l.hostname, entry: entryOf(l), hosts: ownedHosts(gateway, l, hosts), valid: l.valid }];
   });
   if (listeners.length === 0) {
     return refuse(

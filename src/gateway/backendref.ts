@@ -71,7 +71,7 @@ function clusterOf(service: ServiceView, port: ServicePortView, protocol: Upstre
   };
 }
 
-/** What the port speaks: `appProtocol` first (GEP-1911), then the prefix of its name as in Istio. */
+/** What the port speaks: `appProtocol` first (GEP-1911), then the prefix of its name as in Istio, where gRPC-Web is HTTP/1.1. */
 export function upstreamProtocol(port: ServicePortView): UpstreamProtocol {
   switch (port.appProtocol) {
     case 'kubernetes.io/h2c':
@@ -79,7 +79,7 @@ export function upstreamProtocol(port: ServicePortView): UpstreamProtocol {
     case 'grpc':
       return 'http2';
     case undefined:
-      return /^(http2|grpc)(-|$)/.test(port.name) ? 'http2' : 'http1';
+      return /^(http2|grpc)(-|$)/.test(port.name) && !/^grpc-web(-|$)/.test(port.name) ? 'http2' : 'http1';
     default:
       return 'http1';
   }

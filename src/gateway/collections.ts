@@ -15,7 +15,7 @@ import { refKey } from '../ir/object-ref.ts';
 import type { RoutePolicies } from '../ir/policy.ts';
 import type { StatusReport } from '../ir/report.ts';
 import type { HostRoutes } from '../ir/route.ts';
-import { type Collection, type Graph, type Group, type Index, flatMap, group, join, map } from '../krt/index.ts';
+import { type Collection, type Ctx, type Graph, type Group, type Index, flatMap, group, join, map } from '../krt/index.ts';
 import type { EndpointSlice, Namespace, Secret, Service } from '../kube/types/core.ts';
 import type { Gateway, GatewayClass, HTTPRoute, ReferenceGrant } from '../kube/types/gateway-api.ts';
 import { type KubeObject, keyOf } from '../kube/types/meta.ts';
@@ -218,19 +218,19 @@ function policyStatuses(g: Graph, inputs: GatewayApiInputs, api: GatewayApi): Co
       if (route) return hasSection(route.spec.rules ?? [], ref.section) ? 'found' : 'section';
       return 'object';
     });
-    return policyStatus(policy, withGatewayTargets(ctx.fetchOne, policy, found, api), missing);
+    return policyStatus(policy, withGatewayTargets(ctx, policy, found, api), missing);
   });
 
   /** A Gateway without routes has the policy all the same. */
   function withGatewayTargets(
-    fetchOne: <T>(c: Collection<T>, k: string) => T | undefined,
+    ctx: Ctx,
     policy: Policy<RoutePolicies>,
     found: readonly PolicyAttachment[],
     { gateways }: GatewayApi,
   ): readonly PolicyAttachment[] {
     const bare = policy.targets.flatMap((t): PolicyAttachment[] => {
       if (t.by !== 'name' || t.ref.kind !== 'Gateway') return [];
-      const view = fetchOne(gateways, `${t.ref.namespace}/${t.ref.name}`);
+      const view = ctx.fetchOne(gateways, `${t.ref.namespace}/${t.ref.name}`);
       if (!view || found.some((o) => refKey(o.ancestor) === refKey(view.ref))) return [];
       return [{ policy: policy.ref, ancestor: view.ref, state: 'attached' }];
     });

@@ -4,6 +4,7 @@
  *   [Listener] -> conflicts on its port -> certificates -> allowed kinds -> GatewayListener
  */
 import type { ConditionIntent } from '../ir/report.ts';
+import type { ListenerEntry } from '../ir/route.ts';
 import type { Collection, Ctx } from '../krt/index.ts';
 import type { Secret } from '../kube/types/core.ts';
 import type { Listener, RouteGroupKind, RouteNamespaces } from '../kube/types/gateway-api.ts';
@@ -11,6 +12,11 @@ import { gatewayGroup, listener as condition } from './conditions.ts';
 import { anyHost } from './hostname.ts';
 import { resolveCertificates } from './listener-certificate.ts';
 import type { Grants } from './referencegrant.ts';
+
+/** How requests come in through a listener. */
+export function entryOf(l: GatewayListener): ListenerEntry {
+  return { scheme: l.protocol === 'HTTPS' ? 'https' : 'http', port: l.port };
+}
 
 export interface RouteKind {
   readonly group: string;

@@ -40,7 +40,13 @@ export function servedHosts(listener: string | undefined, hostnames: readonly st
 export function mostSpecific(hostnames: readonly string[], host: string): string | undefined {
   let best: string | undefined;
   for (const hostname of hostnames) {
-    if (covers(hostname, host) && (best === undefined || hostname.length > best.length || best === anyHost)) best = hostname;
+    if (covers(hostname, host) && (best === undefined || isMoreSpecific(hostname, best))) best = hostname;
   }
   return best;
+}
+
+/** Of two hostnames that cover the same host. Length alone does not tell: `a.b` is as long as `*.b`. */
+function isMoreSpecific(a: string, b: string): boolean {
+  const exact = Number(!a.startsWith('*')) - Number(!b.startsWith('*'));
+  return exact > 0 || (exact === 0 && a.length > b.length);
 }

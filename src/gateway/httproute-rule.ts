@@ -45,6 +45,8 @@ export interface ExtensionRef {
 export interface TranslatedRule {
   /** Absent: the rule was dropped. */
   readonly rule?: RouteRule;
+  /** Name that the user gave it: what the `sectionName` of a policy refers to. */
+  readonly section?: string;
   readonly extensionRefs: readonly ExtensionRef[];
   readonly clusters: readonly Cluster[];
   readonly unresolved: readonly UnresolvedRef[];
@@ -128,6 +130,7 @@ export function translateRule(
       ...(filters.responseHeaders && { responseHeaders: filters.responseHeaders }),
       policies,
     },
+    ...(rule.name !== undefined && { section: rule.name }),
     extensionRefs: filters.extensionRefs,
     clusters,
     unresolved,
@@ -160,11 +163,11 @@ function translateFilters(
         break;
       }
       case 'RequestRedirect':
-        if (filter.requestRedirect) result.redirect = redirectOf(filter.requestRedirect, prefix);
+        if (filter.requestRedirect) result.redirect = redirectOf(filter.requestRedirect, prefix, `${at}.requestRedirect`, problems);
         break;
       case 'URLRewrite':
         if (filter.urlRewrite?.hostname !== undefined) result.hostRewrite = filter.urlRewrite.hostname;
-        if (filter.urlRewrite?.path) result.pathRewrite = pathRewriteOf(filter.urlRewrite.path, prefix);
+        if (filter.urlRewrite?.path) result.pathRewrite = pathRewriteOf(filter.urlRewrite.path, prefix, `${at}.urlRewrite.path`, problems);
         break;
       case 'RequestMirror':
         if (filter.requestMirror) result.mirrors.push(filter.requestMirror);
@@ -209,18 +212,25 @@ function literalHeaders(
   return { ...(value && { headers: value }), ...(host !== undefined && { host }) };
 }
 
-function pathRewriteOf(path: HTTPPathModifier, prefix: string): PathRewrite {
-  return path.type === 'ReplaceFullPath'
-    ? { type: 'full', value: path.replaceFullPath ?? '/' }
-    : { type: 'prefix', matched: prefix, value: path.replacePrefixMatch ?? '/' };
+function pathRewriteOf(path: HTTPPathModifier, prefix: string, field: string, problems: Problem[]): PathRewrite {
+  const [at, text] =
+    path.type === 'ReplaceFullPath' ? ['replaceFullPath', path.replaceFullPath ?? ''] : ['replacePrefixMatch', path.replacePrefixMatch ?? ''];
+  // The CRD leaves these open, and Envoy would refuse all routes of the host over one such path.
+  if (!pathPattern.test(text)) {
+    problems.push({ field: `${field}.${at}`, message: `invalid path ${JSON.stringify(text)}; use printable ASCII without spaces` });
+  }
+  const value = text.startsWith('/') ? text : `/${text}`;
+  return path.type === 'ReplaceFullPath' ? { type: 'full', value } : { type: 'prefix', matched: prefix, value };
 }
 
-function redirectOf(filter: HTTPRequestRedirectFilter, prefix: string): Redirect {
+const pathPattern = /^[!-~]*$/;
+
+function redirectOf(filter: HTTPRequestRedirectFilter, prefix: string, field: string, problems: Problem[]): Redirect {
   return {
     ...(filter.scheme && { scheme: filter.scheme }),
     ...(filter.hostname !== undefined && { hostname: filter.hostname }),
     ...(filter.port !== undefined && { port: filter.port }),
-    ...(filter.path && { path: pathRewriteOf(filter.path, prefix) }),
+    ...(filter.path && { path: pathRewriteOf(filter.path, prefix, `${field}.path`, problems) }),
     status: Number(filter.statusCode ?? 302),
   };
 }
@@ -234,10 +244,13 @@ function weightedBackend(
   const cluster = resolve(ref);
   let requestHeaders: HeaderModifier | undefined;
   let responseHeaders: HeaderModifier | undefined;
+  let hostRewrite: string | undefined;
   for (const [i, filter] of (ref.filters ?? []).entries()) {
     const at = `${field}.filters[${i}]`;
     if (filter.type === 'RequestHeaderModifier') {
-      requestHeaders = literalHeaders(filter.requestHeaderModifier, `${at}.requestHeaderModifier`, problems).headers;
+      const modifier = literalHeaders(filter.requestHeaderModifier, `${at}.requestHeaderModifier`, problems);
+      requestHeaders = modifier.headers;
+      hostRewrite = modifier.host;
     } else if (filter.type === 'ResponseHeaderModifier') {
       responseHeaders = literalHeaders(filter.responseHeaderModifier, `${at}.responseHeaderModifier`, problems).headers;
     } else {
@@ -249,6 +262,7 @@ function weightedBackend(
     ...(cluster !== undefined && { cluster }),
     ...(requestHeaders && { requestHeaders }),
     ...(responseHeaders && { responseHeaders }),
+    ...(hostRewrite !== undefined && { hostRewrite }),
   };
 }
 

@@ -15,6 +15,7 @@ import type { PolicyAttachment } from '../policy/status.ts';
 import { effectivePolicies, withOwnPolicies } from '../policy/trafficpolicy/trafficpolicy.ts';
 import type { AttachedListener, ParentAttachment } from './attachment.ts';
 import { gatewayGroup } from './conditions.ts';
+import { entryOf } from './gateway-listener.ts';
 import type { GatewayView } from './gateway.ts';
 import type { RouteParents, RouteRules } from './httproute.ts';
 import { type TranslatedRule, replacedBody } from './httproute-rule.ts';
@@ -98,6 +99,7 @@ class Placement {
         chain: listener.chain,
         host,
         owner: listener.owner,
+        entry: listener.entry,
         order: this.#translated.order,
         rules,
         origin: this.#route.ref,
@@ -123,7 +125,7 @@ class Placement {
       ...ruleLevels(
         this.#attachments,
         { ref: this.#route.ref, labels: this.#route.labels },
-        { name: rule.origin.section, extensionRefs: translated.extensionRefs.map((e) => e.name) },
+        { name: translated.section, extensionRefs: translated.extensionRefs.map((e) => e.name) },
       ),
       ...ofListener,
     ];
@@ -177,6 +179,7 @@ export function listenerBoundaries(view: GatewayView): readonly HostRoutes[] {
       chain: l.chain,
       host: l.hostname,
       owner: l.hostname,
+      entry: entryOf(l),
       order: { created: '', key: '' },
       rules: [],
       origin: { group: gatewayGroup, kind: 'Gateway', namespace: view.ref.namespace, name: view.ref.name, section: l.name },

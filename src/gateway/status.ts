@@ -85,11 +85,17 @@ function addressType(value: string): 'IPAddress' | 'Hostname' {
 
 function listenerReport(view: GatewayView, l: GatewayListener, facts: GatewayFacts): ListenerReport {
   const refused = facts.rejected({ ...view.ref, section: l.name });
+  // Nothing of a Gateway that is not accepted is programmed, however well its listeners are written.
+  const unprogrammed = view.accepted
+    ? refused.length > 0
+      ? refusedListener(refused)
+      : undefined
+    : listenerCondition.notProgrammed(view.acceptance.message);
   return {
     name: l.name,
     supportedKinds: l.kinds,
     attachedRoutes: facts.attachedRoutes(l.name),
-    conditions: refused.length === 0 ? l.conditions : l.conditions.map((c) => (c.type === 'Programmed' ? refusedListener(refused) : c)),
+    conditions: unprogrammed ? l.conditions.map((c) => (c.type === 'Programmed' && c.status === 'True' ? unprogrammed : c)) : l.conditions,
   };
 }
 

@@ -49,6 +49,7 @@ export interface WeightedBackend {
   readonly weight: number;
   readonly requestHeaders?: HeaderModifier;
   readonly responseHeaders?: HeaderModifier;
+  readonly hostRewrite?: string;
 }
 
 export interface Mirror {
@@ -87,6 +88,11 @@ export interface RouteOrder {
   readonly key: string;
 }
 
+export interface ListenerEntry {
+  readonly scheme: 'http' | 'https';
+  readonly port: number;
+}
+
 /** What one route (or a boundary without one) contributes to one host behind one filter chain. */
 export interface HostRoutes {
   /** The proxies: `namespace/name` of their Gateway. */
@@ -96,6 +102,8 @@ export interface HostRoutes {
   readonly host: string;
   /** Hostname of the listener that owns the host: `*` or as written. Hosts of one owner fall back to each other, of different owners never. */
   readonly owner: string;
+  /** What the listener speaks, and on which port: a redirect that names neither goes there. */
+  readonly entry: ListenerEntry;
   readonly order: RouteOrder;
   readonly rules: readonly RouteRule[];
   readonly origin: ObjectRef;
