@@ -102,23 +102,39 @@ export function renderTranslation({ statuses, resources }: Translation): string 
     xds: resources
       .toSorted((a, b) => order.indexOf(a.type) - order.indexOf(b.type) || (`${a.scope} ${a.name}` < `${b.scope} ${b.name}` ? -1 : 1))
       .filter((r) => r.type !== TypeUrl.secret)
-      .map((r) => ({ gateway: r.scope, [r.type.split('.').at(-1) ?? '']: toJson(messageNameOf(r.type) as 'envoy.config.listener.v3.Listener', r.bytes) })),
+      .map((r) => ({
+        gateway: r.scope,
+        [r.type.split('.').at(-1) ?? '']: toJson(messageNameOf(r.type) as 'envoy.config.listener.v3.Listener', r.bytes),
+      })),
   };
   return dump(withoutConstants(out), { lineWidth: 140, noRefs: true, sortKeys: false });
 }
 
 function statusOf(s: StatusReport): unknown {
-  const line = (c: { type: string; status: string; reason: string; message: string }): string => `${c.type}=${c.status} ${c.reason}: ${c.message}`;
+  const line = (c: { type: string; status: string; reason: string; message: string }): string =>
+    `${c.type}=${c.status} ${c.reason}: ${c.message}`;
   if (s.form !== 'whole') return s.entries.map((e) => ({ ref: e.ref, conditions: e.conditions.map(line) }));
   return {
     conditions: s.conditions.map(line),
-    listeners: s.listeners?.map((l) => ({ name: l.name, attachedRoutes: l.attachedRoutes, supportedKinds: l.supportedKinds.map((k) => k.kind), conditions: l.conditions.map(line) })),
+    listeners: s.listeners?.map((l) => ({
+      name: l.name,
+      attachedRoutes: l.attachedRoutes,
+      supportedKinds: l.supportedKinds.map((k) => k.kind),
+      conditions: l.conditions.map(line),
+    })),
     ...s.fields,
   };
 }
 
 /** Parts that are the same everywhere; one golden shows them whole (`listener-whole.yaml` has the word in its name). */
-const constants = new Set(['http_filters', 'early_header_mutation_extensions', 'scoped_routes', 'http2_protocol_options', 'max_direct_response_body_size_bytes', 'request_headers_to_remove']);
+const constants = new Set([
+  'http_filters',
+  'early_header_mutation_extensions',
+  'scoped_routes',
+  'http2_protocol_options',
+  'max_direct_response_body_size_bytes',
+  'request_headers_to_remove',
+]);
 
 function withoutConstants(value: unknown, inRoute = false): unknown {
   if (Array.isArray(value)) return value.map((v) => withoutConstants(v, inRoute));

@@ -77,7 +77,9 @@ export function attach(
   const listeners = allowing.flatMap((l): AttachedListener[] => {
     const hosts = servedHosts(l.hostname, route.hostnames);
     if (hosts.length === 0) return [];
-    return [{ listener: l.name, chain: l.chain, owner: l.hostname, entry: entryOf(l), hosts: ownedHosts(gateway, l, hosts), valid: l.valid }];
+    return [
+      { listener: l.name, chain: l.chain, owner: l.hostname, entry: entryOf(l), hosts: ownedHosts(gateway, l, hosts), valid: l.valid },
+    ];
   });
   if (listeners.length === 0) {
     return refuse(

@@ -22,8 +22,7 @@ export interface BackendTarget {
 }
 
 export type ResolvedBackend =
-  | { readonly ok: true; readonly cluster: Cluster }
-  | { readonly ok: false; readonly reason: UnresolvedReason; readonly message: string };
+  { readonly ok: true; readonly cluster: Cluster } | { readonly ok: false; readonly reason: UnresolvedReason; readonly message: string };
 
 export interface BackendInputs {
   readonly services: Collection<ServiceView>;

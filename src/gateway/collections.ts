@@ -71,13 +71,24 @@ export interface GatewayApi {
 /** Keys of the Secrets that Gateways of ours refer to and may read. No other Secret is ever read. */
 export function wantedSecrets(g: Graph, inputs: GatewayApiInputs): Collection<{ readonly key: string }> {
   const grants = grantsOf(inputs.referenceGrants);
-  const references = flatMap(g, inputs.gateways, { name: 'SecretReferences', key: (r: { gateway: string; secret: string }) => `${r.gateway}|${r.secret}` }, (ctx, gateway) => {
-    if (!isOurs(ctx.fetchOne(inputs.classes, gateway.spec.gatewayClassName))) return [];
-    const namespace = gateway.metadata.namespace ?? '';
-    const refs = gateway.spec.listeners.flatMap((l) => l.tls?.certificateRefs ?? []).filter((ref) => mayRead(ctx, grants, namespace, ref));
-    return [...new Set(refs.map((ref) => certificateKey(namespace, ref)))].map((secret) => ({ gateway: keyOf(gateway), secret }));
-  });
-  const bySecret = group(g, { name: 'SecretReferencesBySecret' }, references.index('secret', (r) => [r.secret]));
+  const references = flatMap(
+    g,
+    inputs.gateways,
+    { name: 'SecretReferences', key: (r: { gateway: string; secret: string }) => `${r.gateway}|${r.secret}` },
+    (ctx, gateway) => {
+      if (!isOurs(ctx.fetchOne(inputs.classes, gateway.spec.gatewayClassName))) return [];
+      const namespace = gateway.metadata.namespace ?? '';
+      const refs = gateway.spec.listeners
+        .flatMap((l) => l.tls?.certificateRefs ?? [])
+        .filter((ref) => mayRead(ctx, grants, namespace, ref));
+      return [...new Set(refs.map((ref) => certificateKey(namespace, ref)))].map((secret) => ({ gateway: keyOf(gateway), secret }));
+    },
+  );
+  const bySecret = group(
+    g,
+    { name: 'SecretReferencesBySecret' },
+    references.index('secret', (r) => [r.secret]),
+  );
   return map(g, bySecret, { name: 'WantedSecrets' }, (_ctx, { key }) => ({ key }));
 }
 
@@ -90,8 +101,12 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs): GatewayApi {
   const gateways = map(g, inputs.gateways, { name: 'Gateways' }, (ctx, gateway) =>
     translateGateway(ctx, { classes: inputs.classes, parameters: inputs.gatewayParameters, secrets: inputs.secrets, grants }, gateway),
   );
-  const listeners = flatMap(g, gateways, { name: 'ProxyListeners', key: (l: ProxyListener) => `${l.scope}|${l.name}` }, (_ctx, view) => proxyListeners(view));
-  const certificates = flatMap(g, gateways, { name: 'Certificates', key: (c: TlsCertificate) => `${c.scope}|${c.name}` }, (_ctx, view) => certificatesOf(view));
+  const listeners = flatMap(g, gateways, { name: 'ProxyListeners', key: (l: ProxyListener) => `${l.scope}|${l.name}` }, (_ctx, view) =>
+    proxyListeners(view),
+  );
+  const certificates = flatMap(g, gateways, { name: 'Certificates', key: (c: TlsCertificate) => `${c.scope}|${c.name}` }, (_ctx, view) =>
+    certificatesOf(view),
+  );
   const keyPairs = map(g, inputs.secrets, { name: 'KeyPairs', equals: sameKeyPair }, (_ctx, secret) => {
     const pair = keyPairOf(secret);
     return typeof pair === 'string' ? undefined : pair;
@@ -107,13 +122,20 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs): GatewayApi {
   );
 
   const ofRoutes = flatMap(g, served, { name: 'RouteHosts', key: hostRoutesKey }, (_ctx, s) => distinctHosts(s.hosts));
-  const boundaries = flatMap(g, gateways, { name: 'ListenerBoundaries', key: hostRoutesKey }, (_ctx, view) =>
-    listenerBoundaries(view),
-  );
+  const boundaries = flatMap(g, gateways, { name: 'ListenerBoundaries', key: hostRoutesKey }, (_ctx, view) => listenerBoundaries(view));
   const hostRoutes = join(g, { name: 'HostRoutes' }, [ofRoutes, boundaries]);
 
-  const uses = flatMap(g, served, { name: 'ClusterUses', key: (u: ClusterUse) => `${u.scope}|${u.cluster}|${u.route}` }, (_ctx, s) => s.uses);
-  const clusterUses = group(g, { name: 'ClustersByGateway' }, uses.index('cluster of scope', (u) => [`${u.scope}|${u.cluster}`]));
+  const uses = flatMap(
+    g,
+    served,
+    { name: 'ClusterUses', key: (u: ClusterUse) => `${u.scope}|${u.cluster}|${u.route}` },
+    (_ctx, s) => s.uses,
+  );
+  const clusterUses = group(
+    g,
+    { name: 'ClustersByGateway' },
+    uses.index('cluster of scope', (u) => [`${u.scope}|${u.cluster}`]),
+  );
   const clusters = usedClusters(g, rules);
   const slices = slicesOf(inputs.endpointSlices);
   const endpoints = map(g, clusters, { name: 'Endpoints' }, (ctx, cluster) => endpointsOf(ctx, slices, cluster));
@@ -145,11 +167,20 @@ function distinctHosts(hosts: readonly HostRoutes[]): readonly HostRoutes[] {
 
 /** Every cluster that some rule leads to, once. */
 function usedClusters(g: Graph, rules: Collection<RouteRules>): Collection<Cluster> {
-  const references = flatMap(g, rules, { name: 'ClusterReferences', key: (r: { route: string; cluster: Cluster }) => `${r.route}|${r.cluster.name}` }, (_ctx, route) => {
-    const clusters = new Map(route.rules.flatMap((r) => r.clusters).map((c) => [c.name, c]));
-    return [...clusters.values()].map((cluster) => ({ route: route.key, cluster }));
-  });
-  const byName = group(g, { name: 'ClusterReferencesByName' }, references.index('name', (r) => [r.cluster.name]));
+  const references = flatMap(
+    g,
+    rules,
+    { name: 'ClusterReferences', key: (r: { route: string; cluster: Cluster }) => `${r.route}|${r.cluster.name}` },
+    (_ctx, route) => {
+      const clusters = new Map(route.rules.flatMap((r) => r.clusters).map((c) => [c.name, c]));
+      return [...clusters.values()].map((cluster) => ({ route: route.key, cluster }));
+    },
+  );
+  const byName = group(
+    g,
+    { name: 'ClusterReferencesByName' },
+    references.index('name', (r) => [r.cluster.name]),
+  );
   return map(g, byName, { name: 'Clusters' }, (_ctx, { items }) => items[0]?.cluster);
 }
 
@@ -164,13 +195,24 @@ export interface StatusInputs {
 /** The statuses of all objects that are ours to report on. Written only by the leader, computed by every replica. */
 export function gatewayApiStatuses(g: Graph, inputs: GatewayApiInputs, api: GatewayApi, more: StatusInputs): Collection<StatusReport> {
   const key = (r: StatusReport): string => refKey(r.object);
-  const classes = map(g, inputs.classes, { name: 'GatewayClassStatuses', key }, (_ctx, c) => (isOurs(c) ? gatewayClassStatus(c) : undefined));
+  const classes = map(g, inputs.classes, { name: 'GatewayClassStatuses', key }, (_ctx, c) =>
+    isOurs(c) ? gatewayClassStatus(c) : undefined,
+  );
 
-  const attached = flatMap(g, api.parents, { name: 'AttachedRoutes', key: (a: { listener: string; route: string }) => `${a.listener}|${a.route}` }, (_ctx, route) => {
-    const keys = route.parents.flatMap((p) => p.listeners.map((l) => listenerKey(p.gateway, l.listener)));
-    return [...new Set(keys)].map((listener) => ({ listener, route: route.key }));
-  });
-  const byListener = group(g, { name: 'AttachedRoutesByListener' }, attached.index('listener', (a) => [a.listener]));
+  const attached = flatMap(
+    g,
+    api.parents,
+    { name: 'AttachedRoutes', key: (a: { listener: string; route: string }) => `${a.listener}|${a.route}` },
+    (_ctx, route) => {
+      const keys = route.parents.flatMap((p) => p.listeners.map((l) => listenerKey(p.gateway, l.listener)));
+      return [...new Set(keys)].map((listener) => ({ listener, route: route.key }));
+    },
+  );
+  const byListener = group(
+    g,
+    { name: 'AttachedRoutesByListener' },
+    attached.index('listener', (a) => [a.listener]),
+  );
   const counts = map(g, byListener, { name: 'AttachedRouteCounts' }, (_ctx, { items }) => ({ count: items.length }));
 
   const gateways = map(g, api.gateways, { name: 'GatewayStatuses', key }, (ctx, view) =>
@@ -241,4 +283,3 @@ function policyStatuses(g: Graph, inputs: GatewayApiInputs, api: GatewayApi): Co
 function hasSection(sections: readonly { readonly name?: string }[], name: string | undefined): boolean {
   return name === undefined || sections.some((s) => s.name === name);
 }
-

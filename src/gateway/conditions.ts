@@ -41,8 +41,16 @@ export const listener = {
     fails('Accepted', 'PortUnavailable', `invalid port ${port} in listener: port is reserved for ${use}; choose another port`),
   invalid: (why: string): ConditionIntent => fails('Accepted', 'Invalid', why),
   noConflicts: fails('Conflicted', 'NoConflicts', 'Successfully verified that Listener has no conflicts'),
-  hostnameConflict: holds('Conflicted', 'HostnameConflict', 'Found conflicting hostnames on listeners, all listeners on a single port must have unique hostnames'),
-  protocolConflict: holds('Conflicted', 'ProtocolConflict', 'Found conflicting protocols on listeners, a single port can only contain listeners with compatible protocols'),
+  hostnameConflict: holds(
+    'Conflicted',
+    'HostnameConflict',
+    'Found conflicting hostnames on listeners, all listeners on a single port must have unique hostnames',
+  ),
+  protocolConflict: holds(
+    'Conflicted',
+    'ProtocolConflict',
+    'Found conflicting protocols on listeners, a single port can only contain listeners with compatible protocols',
+  ),
   resolvedRefs: holds('ResolvedRefs', 'ResolvedRefs', 'Successfully resolved all references'),
   invalidRouteKinds: (kinds: readonly string[]): ConditionIntent =>
     fails('ResolvedRefs', 'InvalidRouteKinds', `Found invalid route kinds: [${kinds.join(', ')}]`),

@@ -214,7 +214,9 @@ function literalHeaders(
 
 function pathRewriteOf(path: HTTPPathModifier, prefix: string, field: string, problems: Problem[]): PathRewrite {
   const [at, text] =
-    path.type === 'ReplaceFullPath' ? ['replaceFullPath', path.replaceFullPath ?? ''] : ['replacePrefixMatch', path.replacePrefixMatch ?? ''];
+    path.type === 'ReplaceFullPath'
+      ? ['replaceFullPath', path.replaceFullPath ?? '']
+      : ['replacePrefixMatch', path.replacePrefixMatch ?? ''];
   // The CRD leaves these open, and Envoy would refuse all routes of the host over one such path.
   if (!pathPattern.test(text)) {
     problems.push({ field: `${field}.${at}`, message: `invalid path ${JSON.stringify(text)}; use printable ASCII without spaces` });

@@ -69,7 +69,8 @@ function programmed(view: GatewayView, facts: GatewayFacts): ConditionIntent {
   if (facts.deployProblem !== undefined) return gatewayCondition.notProgrammed(facts.deployProblem);
   const wanted = view.addresses.flatMap((a) => a.value ?? []);
   const missing = wanted.filter((value) => !facts.addresses.includes(value));
-  if (missing.length > 0) return gatewayCondition.addressNotUsable(`Addresses not assigned to the Service of the proxy: ${missing.join(', ')}`);
+  if (missing.length > 0)
+    return gatewayCondition.addressNotUsable(`Addresses not assigned to the Service of the proxy: ${missing.join(', ')}`);
   if (facts.addresses.length === 0) return gatewayCondition.addressNotAssigned;
   return gatewayCondition.programmed;
 }
@@ -130,7 +131,8 @@ function parentConditions(parent: ParentAttachment, facts: RouteFacts, ref: Obje
   const acceptance =
     parent.acceptance.status === 'True' && allDropped ? routeCondition.unsupportedValue(describeProblems(dropped)) : parent.acceptance;
   const [first] = unresolved;
-  const partially = allDropped || dropped.length === 0 ? [] : [routeCondition.partiallyInvalid(`Dropped Rule: ${describeProblems(dropped)}`)];
+  const partially =
+    allDropped || dropped.length === 0 ? [] : [routeCondition.partiallyInvalid(`Dropped Rule: ${describeProblems(dropped)}`)];
   return [
     acceptance,
     first
@@ -142,7 +144,8 @@ function parentConditions(parent: ParentAttachment, facts: RouteFacts, ref: Obje
 }
 
 function programmedRoute(refused: readonly string[], dropped: readonly Problem[], replaced: readonly Problem[]): ConditionIntent {
-  if (refused.length > 0) return routeCondition.notProgrammed('Rejected', `The proxy refused the route, ${rejectedHint}: ${refused.join('; ')}`);
+  if (refused.length > 0)
+    return routeCondition.notProgrammed('Rejected', `The proxy refused the route, ${rejectedHint}: ${refused.join('; ')}`);
   if (dropped.length > 0) return routeCondition.notProgrammed('RouteRuleDropped', `Dropped Rule: ${describeProblems(dropped)}`);
   if (replaced.length > 0) return routeCondition.notProgrammed('RouteRuleReplaced', `Replaced Rule: ${describeProblems(replaced)}`);
   return routeCondition.programmed;

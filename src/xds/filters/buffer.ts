@@ -10,5 +10,7 @@ export const buffer: PolicyFilter = {
   chain: any('envoy.extensions.filters.http.buffer.v3.Buffer', { max_request_bytes: { value: 0xffff_ffff } }),
   noop: any(perRoute, { disabled: true }),
   forRoute: ({ buffer: policy }) =>
-    policy === undefined || policy === 'disabled' ? undefined : any(perRoute, { buffer: { max_request_bytes: { value: policy.maxBytes } } }),
+    policy === undefined || policy === 'disabled'
+      ? undefined
+      : any(perRoute, { buffer: { max_request_bytes: { value: policy.maxBytes } } }),
 };

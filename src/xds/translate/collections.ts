@@ -29,7 +29,10 @@ export interface IrInputs {
   readonly clusters: Collection<Cluster>;
   readonly endpoints: Collection<Endpoints>;
   /** Which Gateways need which clusters; items are the uses. */
-  readonly clusterUses: Collection<{ readonly key: string; readonly items: readonly { readonly scope: string; readonly cluster: string }[] }>;
+  readonly clusterUses: Collection<{
+    readonly key: string;
+    readonly items: readonly { readonly scope: string; readonly cluster: string }[];
+  }>;
   readonly hostRoutes: Collection<HostRoutes>;
 }
 
@@ -69,7 +72,11 @@ export function xdsResources(g: Graph, ir: IrInputs, bind: (l: ProxyListener) =>
   const clusters = perGateway('ClusterResources', TypeUrl.cluster, clusterBytes);
   const endpoints = perGateway('EndpointResources', TypeUrl.endpoint, endpointBytes);
 
-  const byScope = group(g, { name: 'HostRoutesByScope' }, ir.hostRoutes.index('scope', (h) => [scopeKeyOf(h)]));
+  const byScope = group(
+    g,
+    { name: 'HostRoutesByScope' },
+    ir.hostRoutes.index('scope', (h) => [scopeKeyOf(h)]),
+  );
   const scopes = map(g, byScope, options('ScopeResources'), (_ctx, { items }) => scopeResource(items));
 
   return join(g, { name: 'XdsResources' }, [listeners, secrets, clusters, endpoints, scopes]);

@@ -1,7 +1,15 @@
 /** [ProxyListener] -> Envoy Listener. Its bytes change as rarely as possible: routes, endpoints and certificates come by other ways. */
 import type { HttpChain, ProxyListener, TlsTermination } from '../../ir/listener.ts';
 import { policyFilters } from '../filters/order.ts';
-import { type FilterChain, type HttpConnectionManager, type HttpFilter, type Listener, TlsParameters_TlsProtocol, any, encode } from '../proto/index.ts';
+import {
+  type FilterChain,
+  type HttpConnectionManager,
+  type HttpFilter,
+  type Listener,
+  TlsParameters_TlsProtocol,
+  any,
+  encode,
+} from '../proto/index.ts';
 import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
 import { fallbackFilter, scopeKeyMutation, scopedRoutes } from './scope-key.ts';
 import { overAds } from './values.ts';
@@ -74,7 +82,11 @@ function connectionManager(chain: HttpChain): HttpConnectionManager {
     use_remote_address: { value: true },
     normalize_path: { value: true },
     merge_slashes: true,
-    http2_protocol_options: { max_concurrent_streams: { value: 100 }, initial_stream_window_size: { value: 65_536 }, initial_connection_window_size: { value: 1_048_576 } },
+    http2_protocol_options: {
+      max_concurrent_streams: { value: 100 },
+      initial_stream_window_size: { value: 65_536 },
+      initial_connection_window_size: { value: 1_048_576 },
+    },
     request_headers_timeout: { seconds: 30 },
     upgrade_configs: [{ upgrade_type: 'websocket' }],
     // A connection is told to go away when its listener drains; requests on it finish first.

@@ -96,7 +96,12 @@ function regex(text: string): RegexMatcher {
   return { regex: text };
 }
 
-function actionOf(action: Action, policies: RoutePolicies, match: HttpMatch, place: RoutePlace): Pick<Route, 'route' | 'redirect' | 'direct_response'> {
+function actionOf(
+  action: Action,
+  policies: RoutePolicies,
+  match: HttpMatch,
+  place: RoutePlace,
+): Pick<Route, 'route' | 'redirect' | 'direct_response'> {
   switch (action.type) {
     case 'redirect':
       return { redirect: redirectAction(action.redirect, match, place) };
@@ -195,7 +200,10 @@ const defaultPorts = { http: 80, https: 443 } as const;
  * left out (Gateway API: HTTPRequestRedirectFilter.port). Envoy keeps the port of the request's Host unless it is given a port, which it
  * then always writes, or a host: so the host is given where it is known.
  */
-function redirectAuthority({ scheme, hostname, port }: Redirect, { host, entry }: RoutePlace): Pick<RedirectAction, 'host_redirect' | 'port_redirect'> {
+function redirectAuthority(
+  { scheme, hostname, port }: Redirect,
+  { host, entry }: RoutePlace,
+): Pick<RedirectAction, 'host_redirect' | 'port_redirect'> {
   const target = port ?? (scheme ? defaultPorts[scheme] : entry.port);
   const known = hostname ?? (host.startsWith('*') ? undefined : host);
   if (target !== defaultPorts[scheme ?? entry.scheme]) {

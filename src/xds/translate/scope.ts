@@ -67,10 +67,16 @@ interface Candidate {
 /** Every match of every rule, in the order in which they are tried. Source: Gateway API, HTTPRouteRule.matches. */
 function orderedRoutes(items: readonly HostRoutes[]): Route[] {
   const candidates = items.flatMap((host) =>
-    host.rules.flatMap((rule, ruleIndex) => rule.matches.map((match, matchIndex): Candidate => ({ rule, match, matchIndex, host, ruleIndex }))),
+    host.rules.flatMap((rule, ruleIndex) =>
+      rule.matches.map((match, matchIndex): Candidate => ({ rule, match, matchIndex, host, ruleIndex })),
+    ),
   );
   candidates.sort(
-    (a, b) => compareMatches(a.match, b.match) || compareOrder(a.host.order, b.host.order) || a.ruleIndex - b.ruleIndex || a.matchIndex - b.matchIndex,
+    (a, b) =>
+      compareMatches(a.match, b.match) ||
+      compareOrder(a.host.order, b.host.order) ||
+      a.ruleIndex - b.ruleIndex ||
+      a.matchIndex - b.matchIndex,
   );
   return candidates.map((c) => routeOf(c.rule, c.match, c.matchIndex, c.host));
 }
@@ -78,7 +84,8 @@ function orderedRoutes(items: readonly HostRoutes[]): Route[] {
 /** The only host of its scope. When its listener serves no other host, nothing falls through to wildcards, which are of other listeners. */
 function exactVirtualHost(host: string, items: readonly HostRoutes[]): VirtualHost {
   const routes = orderedRoutes(items);
-  if (items.every((i) => i.owner === host)) routes.push({ name: `${host}/no-route`, match: { prefix: '/' }, direct_response: { status: 404 } });
+  if (items.every((i) => i.owner === host))
+    routes.push({ name: `${host}/no-route`, match: { prefix: '/' }, direct_response: { status: 404 } });
   return { name: host, domains: ['*'], routes };
 }
 

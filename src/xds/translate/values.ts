@@ -1,5 +1,11 @@
 import type { HeaderModifier } from '../../ir/policy.ts';
-import { ApiVersion, type ConfigSource, type Duration, type HeaderValueOption, HeaderValueOption_HeaderAppendAction as Append } from '../proto/index.ts';
+import {
+  ApiVersion,
+  type ConfigSource,
+  type Duration,
+  type HeaderValueOption,
+  HeaderValueOption_HeaderAppendAction as Append,
+} from '../proto/index.ts';
 
 /** What comes over the stream that everything comes over. */
 export const overAds: ConfigSource = { ads: {}, resource_api_version: ApiVersion.V3 };
