@@ -1,4 +1,6 @@
 /** The three small HTTP servers: health for the kubelet, metrics for Prometheus, and on loopback the views into the running controller. */
+import { Session } from 'node:inspector/promises';
+import { setTimeout } from 'node:timers/promises';
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
 import type { Graph } from '../krt/index.ts';
 import type { ProxyDebug } from '../xds/server.ts';
@@ -40,6 +42,24 @@ export function healthRoutes(ready: () => string | undefined): Readonly<Record<s
   };
 }
 
+const maxProfileSeconds = 120;
+
+/** A CPU profile of the next seconds, in the form that Chrome's DevTools and speedscope read. */
+async function cpuProfile(seconds: number): Promise<Answer> {
+  if (!(seconds > 0 && seconds <= maxProfileSeconds)) return { status: 400, body: `seconds must be from 1 to ${maxProfileSeconds}\n` };
+  const session = new Session();
+  session.connect();
+  try {
+    await session.post('Profiler.enable');
+    await session.post('Profiler.start');
+    await setTimeout(seconds * 1000);
+    const { profile } = await session.post('Profiler.stop');
+    return { type: 'application/json', body: JSON.stringify(profile) };
+  } finally {
+    session.disconnect();
+  }
+}
+
 export interface DebugInputs {
   readonly graph: Graph;
   readonly proxies: () => readonly ProxyDebug[];
@@ -64,6 +84,8 @@ export function debugRoutes(o: DebugInputs): Readonly<Record<string, Route>> {
     '/snapshots/xds': xds,
     '/debug/graph': () => ({ body: o.graph.mermaid() }),
     '/debug/stats': () => json(o.graph.stats()),
+    '/debug/profile': (url) => cpuProfile(Number(url.searchParams.get('seconds') ?? 10)),
+    '/debug/memory': () => json(process.memoryUsage()),
     '/version': () => json({ version: o.version, node: process.version }),
     '/logging': (url, method) => {
       const level = url.searchParams.get('level');

@@ -12,6 +12,9 @@ import type { KubeObject } from '../kube/types/meta.ts';
 import type { Logger } from './log.ts';
 import type { Settings } from './settings.ts';
 
+/** At most two writes a second of the status of one Gateway; the first one at once. */
+const gatewaySpacingMs = 500;
+
 export const leaseName = 'kgateway-envoy';
 
 export interface LeaderInputs {
@@ -39,6 +42,8 @@ export function runLeader(o: LeaderInputs): Leader {
   const writer = statusWriter(client, o.statuses, {
     current: (resource, key) => o.current(resource.kind, key),
     fieldManager,
+    // Its count of attached routes changes with every route.
+    spacing: (resource) => (resource.kind === 'Gateway' ? gatewaySpacingMs : 0),
     onError: (desired, error) => log.error({ object: `${desired.resource.kind} ${desired.object}`, err: error }, 'a status could not be written; it is tried again'),
   });
   let applier: AsyncDisposable | undefined;

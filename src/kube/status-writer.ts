@@ -3,12 +3,13 @@
 // Why a merge patch with a resourceVersion, and not server-side apply: `status.parents` and `status.ancestors` are atomic lists in the CRDs (Gateway API
 // 1.6, x-kubernetes-list-type: atomic), so an apply of our entry would take the whole list from the other controllers. One way for all kinds is less to
 // get wrong; the version makes a write fail (409) when anything changed since we looked, and then we look again.
+import { createHash } from 'node:crypto';
 import type { Collection, Event } from '../krt/index.ts';
 import { isConflict, isNotFound } from './api-error.ts';
 import type { KubeClient } from './client.ts';
 import type { Resource } from './resources.ts';
 import type { DesiredStatus } from './status.ts';
-import { mergeStatus, sameJson } from './status.ts';
+import { mergeStatus } from './status.ts';
 import type { KubeObject } from './types/meta.ts';
 import { workQueue } from './work-queue.ts';
 import type { WorkQueue } from './work-queue.ts';
@@ -23,6 +24,8 @@ export interface StatusWriterOptions {
   readonly rate?: number;
   readonly burst?: number;
   readonly backoff?: { readonly first: number; readonly max: number };
+  /** Milliseconds between two writes of one object; see `WorkQueueOptions.spacing`. Default 0. */
+  readonly spacing?: (resource: Resource) => number;
   /** Milliseconds between looks at every status, against others who overwrite ours. Default 5 minutes. */
   readonly resync?: number;
   readonly onError?: (desired: DesiredStatus, error: unknown) => void;
@@ -60,7 +63,7 @@ export function statusWriter(client: KubeClient, desired: Collection<DesiredStat
   /** Statuses to clear: the object is no longer ours. */
   const retired = new Map<string, DesiredStatus>();
   /** What the server made of our last write: newer than the cache for a moment, and with defaults that we do not know. */
-  const written = new Map<string, { readonly sent: unknown; readonly object: KubeObject }>();
+  const written = new Map<string, Written>();
   let queue: WorkQueue | undefined;
   let subscription: Disposable | undefined;
   let timer: NodeJS.Timeout | undefined;
@@ -72,12 +75,16 @@ export function statusWriter(client: KubeClient, desired: Collection<DesiredStat
     const status = mergeStatus(object, d, now());
     const last = written.get(d.key);
     // Sent before, and the server keeps it in this form.
-    return last && sameJson(status, last.sent) && sameJson(statusOf(object), statusOf(last.object)) ? undefined : status;
+    return status && last?.sent === digest(status) && last.kept === digest(statusOf(object)) ? undefined : status;
   };
   const newest = (d: DesiredStatus): KubeObject | undefined => {
     const cached = o.current(d.resource, d.object);
     const last = written.get(d.key);
-    return cached && last && isNewer(last.object, cached) ? last.object : cached;
+    if (!last?.object || !cached) return cached;
+    if (isNewer(last.object, cached)) return last.object;
+    // The cache has caught up: a second copy of every object would double its memory.
+    last.object = undefined;
+    return cached;
   };
   const find = (key: string): DesiredStatus | undefined => desired.get(key) ?? retired.get(key);
   /** `d` is what was looked at: an object that was given up meanwhile still has its turn to come. */
@@ -111,7 +118,7 @@ export function statusWriter(client: KubeClient, desired: Collection<DesiredStat
         const body = { metadata: { resourceVersion: object.metadata.resourceVersion, uid: object.metadata.uid }, status };
         const answer = await client.patch(d.resource, d.object, body, { subresource: 'status', fieldManager: o.fieldManager });
         counts.writes++;
-        written.set(d.key, { sent: status, object: answer });
+        written.set(d.key, { sent: digest(status), kept: digest(statusOf(answer)), object: answer });
         return;
       } catch (error) {
         if (isNotFound(error)) return;
@@ -151,6 +158,10 @@ export function statusWriter(client: KubeClient, desired: Collection<DesiredStat
         burst: o.burst ?? 400,
         ...(o.backoff ? { backoff: o.backoff } : {}),
         needed,
+        spacing: (key) => {
+          const d = find(key);
+          return d ? (o.spacing?.(d.resource) ?? 0) : 0;
+        },
         onError: (key, error) => {
           counts.errors++;
           const d = find(key);
@@ -177,6 +188,20 @@ export function statusWriter(client: KubeClient, desired: Collection<DesiredStat
       return { ...counts, pending: queue?.size ?? 0 };
     },
   };
+}
+
+/** What the server made of a write. */
+interface Written {
+  /** Digests of what was sent, and of the status that came of it. */
+  readonly sent: string;
+  readonly kept: string;
+  /** The answer, for as long as the cache is older. */
+  object: KubeObject | undefined;
+}
+
+/** Of a JSON value; the order of fields counts, which is the server's own for what it stores. */
+function digest(value: unknown): string {
+  return createHash('sha1').update(JSON.stringify(value) ?? '').digest('base64');
 }
 
 /** What to write for an object that we no longer have a say about: none of our entries. A whole status is left as it is. */

@@ -9,6 +9,8 @@ export interface WorkQueueOptions {
   readonly backoff?: { readonly first: number; readonly max: number };
   /** Asked when a key's turn comes: false drops it, at no cost to the rate. */
   readonly needed?: (key: string) => boolean;
+  /** Milliseconds from the beginning of one work on a key to that of the next: an object that changes with many others is written once for many. */
+  readonly spacing?: (key: string) => number;
   /** Called with each failure; the key is tried again later. */
   readonly onError?: (key: string, error: unknown) => void;
   /** Milliseconds of a monotonic clock. */
@@ -37,6 +39,9 @@ export function workQueue(work: (key: string) => Promise<void>, o: WorkQueueOpti
   const again = new Set<string>();
   const failures = new Map<string, number>();
   const retries = new Map<string, NodeJS.Timeout>();
+  /** When work on a key with spacing last began, and the timers of those that wait for their distance. */
+  const startedAt = new Map<string, number>();
+  const spaced = new Map<string, NodeJS.Timeout>();
   let idlers: (() => void)[] = [];
   let tokens = o.burst;
   let filledAt = now();
@@ -44,7 +49,7 @@ export function workQueue(work: (key: string) => Promise<void>, o: WorkQueueOpti
   let stopped = false;
 
   const settle = (): void => {
-    if (waiting.size + running.size + retries.size > 0) return;
+    if (waiting.size + running.size + retries.size + spaced.size > 0) return;
     for (const resolve of idlers.splice(0)) resolve();
   };
 
@@ -67,6 +72,7 @@ export function workQueue(work: (key: string) => Promise<void>, o: WorkQueueOpti
       waiting.delete(key);
       if (o.needed?.(key) === false) continue;
       tokens--;
+      if (o.spacing && o.spacing(key) > 0) startedAt.set(key, t);
       running.set(key, run(key));
     }
     settle();
@@ -98,6 +104,12 @@ export function workQueue(work: (key: string) => Promise<void>, o: WorkQueueOpti
     );
   };
 
+  /** Milliseconds until work on the key may begin again. */
+  const distance = (key: string): number => {
+    const started = startedAt.get(key);
+    return started === undefined || !o.spacing ? 0 : started + o.spacing(key) - now();
+  };
+
   const me: WorkQueue = {
     add(key) {
       if (stopped) return;
@@ -106,7 +118,19 @@ export function workQueue(work: (key: string) => Promise<void>, o: WorkQueueOpti
         return;
       }
       // New work on a key that failed waits for its turn: what failed may be the API server.
-      if (retries.has(key)) return;
+      if (retries.has(key) || spaced.has(key)) return;
+      const wait = distance(key);
+      if (wait > 0) {
+        spaced.set(
+          key,
+          setTimeout(() => {
+            spaced.delete(key);
+            waiting.add(key);
+            next();
+          }, wait),
+        );
+        return;
+      }
       waiting.add(key);
       next();
     },
@@ -116,6 +140,9 @@ export function workQueue(work: (key: string) => Promise<void>, o: WorkQueueOpti
       failures.delete(key);
       clearTimeout(retries.get(key));
       retries.delete(key);
+      clearTimeout(spaced.get(key));
+      spaced.delete(key);
+      startedAt.delete(key);
       settle();
     },
     async stop() {
@@ -123,13 +150,15 @@ export function workQueue(work: (key: string) => Promise<void>, o: WorkQueueOpti
       clearTimeout(timer);
       for (const retry of retries.values()) clearTimeout(retry);
       retries.clear();
+      for (const timer of spaced.values()) clearTimeout(timer);
+      spaced.clear();
       waiting.clear();
       again.clear();
       await Promise.all(running.values());
       settle();
     },
     get size() {
-      return waiting.size + running.size + retries.size;
+      return waiting.size + running.size + retries.size + spaced.size;
     },
     idle() {
       return new Promise((resolve) => {
