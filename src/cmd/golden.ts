@@ -129,6 +129,7 @@ function statusOf(s: StatusReport): unknown {
 /** Parts that are the same everywhere; one golden shows them whole (`listener-whole.yaml` has the word in its name). */
 const constants = new Set([
   'http_filters',
+  'strip_trailing_host_dot',
   'early_header_mutation_extensions',
   'scoped_routes',
   'http2_protocol_options',

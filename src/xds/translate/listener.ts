@@ -82,6 +82,8 @@ function connectionManager(chain: HttpChain): HttpConnectionManager {
     use_remote_address: { value: true },
     normalize_path: { value: true },
     merge_slashes: true,
+    // `example.com.` is `example.com`: wildcard hosts would not match it, and a backend should not see two names for one.
+    strip_trailing_host_dot: true,
     http2_protocol_options: {
       max_concurrent_streams: { value: 100 },
       initial_stream_window_size: { value: 65_536 },
