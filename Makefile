@@ -62,10 +62,11 @@ format: $(INSTALLED) ## format all files
 	prettier --write --log-level warn .
 
 .PHONY: generate
-generate: $(INSTALLED) ## generate code and CRDs again
+generate: $(INSTALLED) ## generate code, CRDs and tables of the documentation again
 	node src/xds/proto/generate.ts
 	node src/kube/types/generate.ts
 	node src/cmd/generate-crds.ts
+	node src/cmd/generate-docs.ts
 
 .PHONY: clean
 clean: ## remove what was built here; not the lab (test/lab/lab down) and not ~/.cache

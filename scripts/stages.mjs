@@ -87,6 +87,7 @@ export const stages = [
     minutes: 3,
   },
   { name: 'generated: CRDs', groups: ['check', 'test'], command: ['node', 'src/cmd/generate-crds.ts', '--check'], minutes: 3 },
+  { name: 'generated: docs', groups: ['check', 'test'], command: ['node', 'src/cmd/generate-docs.ts', '--check'], minutes: 3 },
   vitest('unit', { name: 'unit', groups: ['check', 'test'], needs: ['envoy'], minutes: 5 }),
 
   { name: 'images', groups: ['test', 'images'], command: ['node', 'scripts/images.mjs'], needs: ['envoy'], setup: true, minutes: 5 },

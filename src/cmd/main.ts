@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { runController } from './controller.ts';
 import { runLocal } from './local.ts';
 import { createLogger } from './log.ts';
-import { readSettings } from './settings.ts';
+import { readSettings, unknownVariables } from './settings.ts';
 import { version } from './version.ts';
 
 const usage = `kgateway [COMMAND]
@@ -46,6 +46,8 @@ async function controller(): Promise<void> {
   const settings = readSettings(process.env);
   const log = createLogger(settings.logLevel);
   process.on('unhandledRejection', (error) => log.error({ err: error }, 'unhandled rejection: this is a bug'));
+  const unknown = unknownVariables(process.env);
+  if (unknown.length > 0) log.warn({ variables: unknown }, 'variables that are no settings have no effect; docs/settings.md lists the settings');
   const running = await runController({ settings, log });
   await untilSignal();
   log.info('stopping');

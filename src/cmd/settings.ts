@@ -64,8 +64,14 @@ function parse(s: Setting<Kind>, text: string | undefined): string | number | bo
   }
 }
 
+/** `KGW_` variables that are no settings: misspelt, or of another version. They must not pass for settings. */
+export function unknownVariables(environment: Readonly<Record<string, string | undefined>>): readonly string[] {
+  const known = new Set<string>(Object.values(settingsTable).map((s) => s.variable));
+  return Object.keys(environment).filter((name) => name.startsWith('KGW_') && !known.has(name));
+}
+
 /** docs/settings.md. */
 export function settingsDocument(): string {
   const rows = Object.values(settingsTable).map((s) => `| \`${s.variable}\` | ${s.default === '' ? '' : `\`${s.default}\``} | ${s.meaning} |`);
-  return ['# Settings', '', 'Environment variables of the controller. The chart sets them from its values; any of them can be given as `controller.extraEnv`.', '', '| variable | default | meaning |', '| --- | --- | --- |', ...rows, ''].join('\n');
+  return ['# Settings', '', 'Environment variables of the controller. The chart sets some of them from its values; any of them can be given as `controller.extraEnv`.\nA variable `KGW_...` that is not in this table is named in the log at the start.', '', '| variable | default | meaning |', '| --- | --- | --- |', ...rows, ''].join('\n');
 }

@@ -23,7 +23,7 @@ import { objectSources } from './object-sources.ts';
 import type { Sources } from './sources.ts';
 
 /** Kinds that are watched whole. Secrets are read only where they are referenced. */
-const watched: readonly Resource[] = [
+export const watched: readonly Resource[] = [
   GatewayClasses,
   Gateways,
   HTTPRoutes,

@@ -5,7 +5,12 @@ import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { loadAll } from 'js-yaml';
 import { describe, expect, test } from 'vitest';
-import { resources } from '../../../src/kube/resources.ts';
+import { settingsTable } from '../../../src/cmd/settings.ts';
+import { watched } from '../../../src/cmd/watches.ts';
+import { leaseName } from '../../../src/cmd/leader.ts';
+import { xdsSecretName } from '../../../src/cmd/xds-certificate.ts';
+import { resourceName } from '../../../src/kube/resources.ts';
+import { kubeconfig } from '../cluster.ts';
 
 const charts = join(import.meta.dirname, '../../../charts');
 const run = promisify(execFile);
@@ -24,15 +29,20 @@ interface Rendered {
 }
 
 function helmPath(): string {
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), join(process.env['LAB_HOME'] ?? join(homedir(), '.cache', 'lab'), 'bin')];
-  const found = folders.map((folder) => join(folder, 'helm')).find((path) => {
-    try {
-      accessSync(path, constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
+  const folders = [
+    ...(process.env['PATH'] ?? '').split(delimiter),
+    join(process.env['LAB_HOME'] ?? join(homedir(), '.cache', 'lab'), 'bin'),
+  ];
+  const found = folders
+    .map((folder) => join(folder, 'helm'))
+    .find((path) => {
+      try {
+        accessSync(path, constants.X_OK);
+        return true;
+      } catch {
+        return false;
+      }
+    });
   if (found === undefined) throw new Error('no helm on PATH nor in the lab. Next: test/lab/lab build, or install Helm 3');
   return found;
 }
@@ -41,15 +51,17 @@ async function helm(...args: readonly string[]): Promise<string> {
   return (await run(helmPath(), args)).stdout;
 }
 
+const setting = (values: Readonly<Record<string, unknown>>): readonly string[] =>
+  Object.entries(values).flatMap(([name, value]) => ['--set-json', `${name}=${JSON.stringify(value)}`]);
+
 /** What the chart makes, with values as `--set-json` takes them. */
 async function render(values: Readonly<Record<string, unknown>> = {}): Promise<readonly Rendered[]> {
-  const set = Object.entries(values).flatMap(([name, value]) => ['--set-json', `${name}=${JSON.stringify(value)}`]);
-  const text = await helm('template', 'kgateway', join(charts, 'kgateway'), '-n', 'kgateway-system', '--kube-version', '1.36.0', ...set);
+  const where = ['-n', 'kgateway-system', '--kube-version', '1.36.0'];
+  const text = await helm('template', 'kgateway', join(charts, 'kgateway'), ...where, ...setting(values));
   return (loadAll(text) as (Rendered | null)[]).filter((o) => o !== null);
 }
 
 const everything = {
-  'waypoint.enabled': true,
   'controller.podDisruptionBudget': { minAvailable: 1 },
   'controller.horizontalPodAutoscaler': { maxReplicas: 3 },
   'controller.serviceMonitor.enabled': true,
@@ -86,40 +98,109 @@ describe('the chart', () => {
     expect(JSON.stringify(deploymentSpec(await render(everything)))).toContain('{"name":"KGW_LISTENER_BIND_IPV6","value":"false"}');
   });
 
+  test('sets no variable that the controller does not read', async () => {
+    const spec = deploymentSpec(await render()) as { template: { spec: { containers: { env: { name: string }[] }[] } } };
+    const known: readonly string[] = Object.values(settingsTable).map((s) => s.variable);
+    expect(spec.template.spec.containers.flatMap((c) => c.env.map((e) => e.name)).filter((name) => !known.includes(name))).toEqual([]);
+  });
+
   test.each([
     ['a value that it does not know', { 'controller.replicas': 2 }, /replicas/],
-    ['class parameters without a namespace', { gatewayClassParametersRefs: { kgateway: { name: 'p' } } }, /both name and namespace/],
-    ['an unknown level of validation', { 'validation.level': 'none' }, /standard or strict/],
-    ['configuration in clear text', { 'controller.xds.tls.enabled': false }, /Remove the value/],
+    ['class parameters without a namespace', { gatewayClassParametersRefs: { kgateway: { name: 'p' } } }, /missing property 'namespace'/],
+    [
+      'parameters of a class that is not ours',
+      { gatewayClassParametersRefs: { other: { name: 'p', namespace: 'n' } } },
+      /'other' not allowed/,
+    ],
+    ['what kgateway knows and we have not', { 'waypoint.enabled': true }, /waypoint.enabled: there are no waypoints/],
+    ['stricter validation than there is', { 'validation.level': 'STRICT' }, /validation.level: what a proxy refuses/],
+    [
+      'a selection of namespaces',
+      { discoveryNamespaceSelectors: [{ matchLabels: { a: 'b' } }] },
+      /discoveryNamespaceSelectors: objects of all/,
+    ],
+    [
+      'deprecated places of values',
+      { resources: { limits: {} }, nodeSelector: { a: 'b' } },
+      /move it to controller.resources\n.*controller.nodeSelector/,
+    ],
+    ['configuration in clear text', { 'controller.xds.tls.enabled': false }, /served over TLS only/],
   ])('refuses %s', async (_case, values, message) => {
     await expect(render(values)).rejects.toThrow(message);
+  });
+
+  test('takes the defaults of kgateway’s values', async () => {
+    const values = {
+      discoveryNamespaceSelectors: [],
+      policyMerge: {},
+      'waypoint.enabled': false,
+      'validation.level': 'standard',
+      'controller.xds.tls.enabled': true,
+      'controller.goMemLimitPercent': 0,
+      resources: {},
+    };
+    expect(await render(values)).toEqual(await render());
+  });
+
+  test('says which values have no effect', async () => {
+    const values = { 'controller.goMemLimitPercent': 80, 'controller.service.enabled': false, 'controller.awsEc2RefreshInterval': '30s' };
+    const install = ['install', '--dry-run=client', '--kubeconfig', await kubeconfig(), '-n', 'kgateway-notes', 'kgateway'];
+    const said = await helm(...install, join(charts, 'kgateway'), ...setting(values));
+    const [, warning = ''] = said.split('WARNING');
+    expect(warning.match(/controller\.\S+(?=:)/g)).toEqual(['controller.goMemLimitPercent', 'controller.service.enabled']);
   });
 });
 
 describe('rights', () => {
-  const rules = async (kind: string, values = {}) => (await render(values)).find((o) => o.kind === kind)?.rules ?? [];
-  const of = (all: readonly Rule[], resource: string) => all.filter((r) => r.resources.includes(resource)).flatMap((r) => r.verbs);
+  const rulesOf = async (kind: string): Promise<readonly Rule[]> => (await render(everything)).find((o) => o.kind === kind)?.rules ?? [];
+  /** `group/resource` to verbs. */
+  const rights = (rules: readonly Rule[]): Readonly<Record<string, readonly string[]>> => {
+    const all = new Map<string, string[]>();
+    for (const rule of rules) {
+      const names = rule.apiGroups.flatMap((group) => rule.resources.map((resource) => (group === '' ? resource : `${resource}.${group}`)));
+      for (const name of names) all.set(name, [...(all.get(name) ?? []), ...rule.verbs]);
+    }
+    return Object.fromEntries([...all].map(([name, verbs]) => [name, verbs.sort()]));
+  };
 
-  test('have no wildcard, and write Secrets by name only', async () => {
-    const cluster = await rules('ClusterRole', everything);
-    const own = await rules('Role', everything);
-    expect(JSON.stringify([cluster, own])).not.toContain('*');
-    expect(of(cluster, 'secrets')).toEqual(['get', 'list', 'watch']);
-    const writing = own.filter((r) => r.resources.includes('secrets') && r.verbs.includes('update'));
-    expect(writing.map((r) => r.resourceNames)).toEqual([['kgateway-xds-cert']]);
+  test('are those that the code uses', async () => {
+    const read = ['list', 'watch'];
+    const applied = ['create', 'get', 'patch'];
+    const withStatus = [
+      'gateways.gateway.networking.k8s.io',
+      'httproutes.gateway.networking.k8s.io',
+      'trafficpolicies.gateway.kgateway.dev',
+    ];
+    expect(rights(await rulesOf('ClusterRole'))).toEqual({
+      ...Object.fromEntries(watched.map((r) => [resourceName(r), read])),
+      ...Object.fromEntries(
+        withStatus.flatMap((name) => [
+          [name, ['get', ...read]],
+          [name.replace('.', '/status.'), ['patch']],
+        ]),
+      ),
+      secrets: ['get', ...read],
+      'customresourcedefinitions.apiextensions.k8s.io': read,
+      'gatewayclasses.gateway.networking.k8s.io': ['create', 'get', 'list', 'patch', 'watch'],
+      'gatewayclasses/status.gateway.networking.k8s.io': ['patch'],
+      'gateways/finalizers.gateway.networking.k8s.io': ['update'],
+      services: ['create', 'get', 'list', 'patch', 'watch'],
+      configmaps: applied,
+      serviceaccounts: applied,
+      'deployments.apps': applied,
+      'horizontalpodautoscalers.autoscaling': ['create', 'delete', 'get', 'patch'],
+      'poddisruptionbudgets.policy': ['create', 'delete', 'get', 'patch'],
+      'tokenreviews.authentication.k8s.io': ['create'],
+    });
   });
 
-  test('delete nothing but what exists on request', async () => {
-    const deleting = (await rules('ClusterRole', everything)).filter((r) => r.verbs.some((v) => v.startsWith('delete')));
-    expect(deleting.flatMap((r) => r.resources)).toEqual(['horizontalpodautoscalers', 'poddisruptionbudgets']);
-  });
-
-  test('let every kind of the resource table be read, and Istio’s only for waypoints', async () => {
-    const cluster = await rules('ClusterRole');
-    const elsewhere = ['leases', 'tokenreviews'];
-    const unreadable = resources.filter((r) => r.group !== '' || r.plural !== 'secrets').filter((r) => !elsewhere.includes(r.plural)).filter((r) => !of(cluster.filter((rule) => rule.apiGroups.includes(r.group)), r.plural).includes('get'));
-    expect(unreadable.filter((r) => !r.group.endsWith('istio.io')).map((r) => `${r.plural}.${r.group}`)).toEqual([]);
-    expect(JSON.stringify(cluster)).not.toContain('istio.io');
-    expect(JSON.stringify(await rules('ClusterRole', everything))).toContain('istio.io');
+  test('in its own namespace are for its Lease and its certificate, by name', async () => {
+    const rules = await rulesOf('Role');
+    expect(rules.map((r) => [r.resources[0], r.verbs.join(' '), r.resourceNames?.[0]])).toEqual([
+      ['leases', 'create', undefined],
+      ['leases', 'get update', leaseName],
+      ['secrets', 'create', undefined],
+      ['secrets', 'update', xdsSecretName],
+    ]);
   });
 });
