@@ -1,0 +1,133 @@
+/** HTTPS listeners: the certificate that the client's server name asks for, several on one listener, and a new one under traffic. */
+import { type PeerCertificate, connect } from 'node:tls';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type XdsCertificate, createCertificate } from '../../../src/cmd/xds-certificate.ts';
+import { type Backend, gatewayOf, routeOf, ruleOf, serviceOf, startBackend } from '../backend.ts';
+import { type LocalGateway, call, echoOf, eventually, startLocalGateway } from '../local.ts';
+
+let gateway: LocalGateway;
+let one: Backend;
+let first: XdsCertificate;
+
+const secretOf = (name: string, pair: XdsCertificate): string => `---
+apiVersion: v1
+kind: Secret
+type: kubernetes.io/tls
+metadata: { name: ${name} }
+data:
+  tls.crt: ${Buffer.from(pair.certificate).toString('base64')}
+  tls.key: ${Buffer.from(pair.privateKey).toString('base64')}
+`;
+
+beforeAll(async () => {
+  one = await startBackend('one');
+  const now = Date.now();
+  first = await createCertificate(['a.example.com'], now);
+  const [wild, extra] = await Promise.all([
+    createCertificate(['*.example.com', 'a.example.com'], now, first),
+    createCertificate(['b.example.org'], now, first),
+  ]);
+  const listener = (name: string, host: string, refs: string, port = 443): string =>
+    `{ name: ${name}, protocol: HTTPS, port: ${port}, ${host}tls: { certificateRefs: [${refs}] } }`;
+  gateway = await startLocalGateway(
+    {
+      'gateway.yaml': gatewayOf(
+        listener('a', 'hostname: a.example.com, ', '{ name: first }'),
+        listener('wild', "hostname: '*.example.com', ", '{ name: wild }'),
+        listener('any', '', '{ name: first }, { name: extra }', 8443),
+      ),
+      'first.yaml': secretOf('first', first),
+      'secrets.yaml': secretOf('wild', wild) + secretOf('extra', extra),
+      'backends.yaml': serviceOf(one),
+      'routes.yaml':
+        routeOf('all', [], [ruleOf('{ path: { value: / } }')]) +
+        routeOf(
+          'redirect',
+          ['redirect.example.com'],
+          ['{ filters: [{ type: RequestRedirect, requestRedirect: { path: { type: ReplaceFullPath, replaceFullPath: /new } } }] }'],
+        ),
+    },
+    [443, 8443],
+  );
+  await eventually('Envoy serves', async () => {
+    const answers = await Promise.all([get('a.example.com'), get('x.example.com'), get('a.example.com', 8443)]);
+    return answers.every((a) => a.status === 200);
+  });
+});
+
+afterAll(async () => {
+  expect(gateway.rejections()).toEqual([]);
+  await gateway.stop();
+  one.close();
+});
+
+const get = (host: string, port = 443, path = '/') => call(gateway.port(port), path, { host, tls: { ca: first.ca, servername: host } });
+
+/** The certificate that a client gets for a name; undefined when the handshake fails. */
+function certificateFor(servername: string | undefined, port = 443): Promise<PeerCertificate | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect({
+      host: '127.0.0.1',
+      port: gateway.port(port),
+      rejectUnauthorized: false,
+      ...(servername !== undefined && { servername }),
+    });
+    socket.on('secureConnect', () => {
+      resolve(socket.getPeerCertificate());
+      socket.destroy();
+    });
+    socket.on('error', () => resolve(undefined));
+  });
+}
+
+test.each([
+  ['a.example.com', 443, 'a.example.com'],
+  ['x.example.com', 443, '*.example.com'],
+  ['x.y.example.com', 443, '*.example.com'],
+  ['b.example.org', 8443, 'b.example.org'],
+  ['a.example.com', 8443, 'a.example.com'],
+])('%s on port %d gets the certificate of %s', async (servername, port, subject) => {
+  expect((await certificateFor(servername, port))?.subject.CN).toBe(subject);
+});
+
+test('a name that no listener has, or none, ends the handshake', async () => {
+  expect(await certificateFor('example.org')).toBeUndefined();
+  expect(await certificateFor(undefined)).toBeUndefined();
+});
+
+test('the request arrives in clear text, with its scheme noted', async () => {
+  expect(echoOf(await get('x.example.com')).headers).toMatchObject({ 'x-forwarded-proto': 'https' });
+});
+
+test('a redirect stays on HTTPS, with the port of a listener that is not the default one', async () => {
+  expect((await get('redirect.example.com', 443)).headers.location).toBe('https://redirect.example.com/new');
+});
+
+test('a new certificate is served without a failed request', async () => {
+  const next = await createCertificate(['a.example.com', 'new.example.com'], Date.now(), first);
+  const before = (await certificateFor('a.example.com'))?.serialNumber;
+  const problems: unknown[] = [];
+  let requests = 0;
+  let done = false;
+  const traffic = async (): Promise<void> => {
+    while (!done) {
+      try {
+        const { status } = await get('a.example.com');
+        if (status !== 200) problems.push(status);
+      } catch (error) {
+        problems.push(error);
+      }
+      requests++;
+    }
+  };
+  const clients = [traffic(), traffic(), traffic()];
+  await eventually('there is traffic', () => requests > 50);
+  await gateway.write('first.yaml', secretOf('first', next));
+  await eventually('the new one is served', async () => (await certificateFor('a.example.com'))?.serialNumber !== before);
+  const atChange = requests;
+  await eventually('there is traffic after it', () => requests > atChange + 50);
+  done = true;
+  await Promise.all(clients);
+  expect(problems).toEqual([]);
+  expect((await certificateFor('a.example.com', 443))?.subjectaltname).toContain('new.example.com');
+});
