@@ -204,7 +204,7 @@ export function callH2c(port: number, headers: OutgoingHttpHeaders): Promise<Ans
 }
 
 /** Asks again until it is so. An error of the question counts as not yet; the deadline says what came last. */
-export async function eventually(what: string, check: () => Promise<unknown> | unknown, deadlineMs = 20_000): Promise<void> {
+export async function eventually(what: string, check: () => unknown, deadlineMs = 20_000): Promise<void> {
   const deadline = performance.now() + deadlineMs;
   let last: unknown;
   do {
@@ -217,4 +217,32 @@ export async function eventually(what: string, check: () => Promise<unknown> | u
     await new Promise((resolve) => setTimeout(resolve, 10));
   } while (performance.now() < deadline);
   throw new Error(`timed out waiting until ${what}; last: ${String(last)}`);
+}
+
+/** Makes requests all the time while `change` runs and for some time after; returns what went wrong with them. */
+export async function problemsDuring(request: () => Promise<Answer>, change: () => Promise<void>): Promise<readonly unknown[]> {
+  const problems: unknown[] = [];
+  const end = new AbortController();
+  let requests = 0;
+  const client = async (): Promise<void> => {
+    while (!end.signal.aborted) {
+      const status = await request().then(
+        (answer) => answer.status,
+        (error: unknown) => error,
+      );
+      if (status !== 200) problems.push(status);
+      requests++;
+    }
+  };
+  const clients = [client(), client()];
+  try {
+    await eventually('there is traffic', () => requests > 20);
+    await change();
+    const after = requests;
+    await eventually('there is traffic after the change', () => requests > after + 20);
+  } finally {
+    end.abort();
+    await Promise.all(clients);
+  }
+  return problems;
 }

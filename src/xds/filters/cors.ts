@@ -26,16 +26,10 @@ function corsPolicy(policy: CorsPolicy) {
 
 /** A wildcard stands for whole labels to its left, dots included; the scheme and port are literal. */
 function originMatcher(origin: CorsOrigin): StringMatcher {
-  switch (origin.kind) {
-    case 'any':
-      return { safe_regex: { regex: '.*' } };
-    case 'exact':
-      return { exact: origin.origin };
-    case 'wildcard': {
-      const port = origin.port === undefined ? '' : `:${origin.port}`;
-      return { safe_regex: { regex: `${origin.scheme}://[^/:]+${escapeRegex(origin.suffix)}${port}` } };
-    }
-  }
+  if (origin.kind === 'any') return { safe_regex: { regex: '.*' } };
+  if (origin.kind === 'exact') return { exact: origin.origin };
+  const port = origin.port === undefined ? '' : `:${origin.port}`;
+  return { safe_regex: { regex: `${origin.scheme}://[^/:]+${escapeRegex(origin.suffix)}${port}` } };
 }
 
 function escapeRegex(text: string): string {

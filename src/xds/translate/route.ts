@@ -70,14 +70,9 @@ function routeMatch(match: HttpMatch): RouteMatch {
 }
 
 function pathMatch(path: PathMatch): RouteMatch {
-  switch (path.type) {
-    case 'exact':
-      return { path: path.value };
-    case 'prefix':
-      return path.value === '/' ? { prefix: '/' } : { path_separated_prefix: path.value };
-    case 'regex':
-      return { safe_regex: regex(path.value) };
-  }
+  if (path.type === 'exact') return { path: path.value };
+  if (path.type === 'regex') return { safe_regex: regex(path.value) };
+  return path.value === '/' ? { prefix: '/' } : { path_separated_prefix: path.value };
 }
 
 function headerMatcher(m: NamedMatch): HeaderMatcher {
@@ -102,20 +97,14 @@ function actionOf(
   match: HttpMatch,
   place: RoutePlace,
 ): Pick<Route, 'route' | 'redirect' | 'direct_response'> {
-  switch (action.type) {
-    case 'redirect':
-      return { redirect: redirectAction(action.redirect, match, place) };
-    case 'direct':
-      return {
-        direct_response: { status: action.status, ...(action.body !== undefined && { body: { inline_string: action.body } }) },
-      };
-    case 'forward': {
-      const destination = destinationOf(action.backends);
-      // Nothing to send it to: no backendRefs, or none with weight (Gateway API: HTTPRouteRule.backendRefs).
-      if (!destination) return { direct_response: { status: 500 } };
-      return { route: { ...destination, ...forwarding(action, policies, match) } };
-    }
+  if (action.type === 'redirect') return { redirect: redirectAction(action.redirect, match, place) };
+  if (action.type === 'direct') {
+    return { direct_response: { status: action.status, ...(action.body !== undefined && { body: { inline_string: action.body } }) } };
   }
+  const destination = destinationOf(action.backends);
+  // Nothing to send it to: no backendRefs, or none with weight (Gateway API: HTTPRouteRule.backendRefs).
+  if (!destination) return { direct_response: { status: 500 } };
+  return { route: { ...destination, ...forwarding(action, policies, match) } };
 }
 
 function destinationOf(backends: readonly WeightedBackend[]): Pick<RouteAction, 'cluster' | 'weighted_clusters'> | undefined {

@@ -1,7 +1,7 @@
 /** What happens to a running system: files that change, files that are wrong, a large file, an Envoy that dies. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Backend, gatewayOf, routeOf, ruleOf, serviceOf, startBackend } from '../backend.ts';
-import { type LocalGateway, call, echoOf, eventually, startLocalGateway } from '../local.ts';
+import { type LocalGateway, call, echoOf, eventually, problemsDuring, startLocalGateway } from '../local.ts';
 
 let gateway: LocalGateway;
 let one: Backend;
@@ -34,25 +34,7 @@ const statusOf = async (host: string, path = '/') => (await get(host, path)).sta
 
 /** Runs `change` with requests to the steady host all the time: none of them may fail. */
 async function undisturbed(change: () => Promise<void>): Promise<void> {
-  const problems: unknown[] = [];
-  let done = false;
-  let requests = 0;
-  const traffic = (async () => {
-    while (!done) {
-      const status = await statusOf(steady).catch((error: unknown) => error);
-      if (status !== 200) problems.push(status);
-      requests++;
-    }
-  })();
-  try {
-    await change();
-    const settled = requests;
-    await eventually('more requests have passed', () => requests > settled + 20);
-  } finally {
-    done = true;
-    await traffic;
-  }
-  expect(problems).toEqual([]);
+  expect(await problemsDuring(() => get(steady), change)).toEqual([]);
 }
 
 test('a route comes, changes, and goes, live', async () => {
