@@ -32,7 +32,10 @@ export interface GatewayView {
   /** `namespace/name` of the GatewayParameters that it names. */
   readonly parameters?: string;
   readonly classParameters?: string;
-  /** False: nothing of it is programmed, and what runs already is left as it is. */
+  /**
+   * False: its proxies are left as they are, those that run serve on. Only how they are deployed is in doubt then (parameters, addresses), or there is
+   * no valid listener; so what they serve depends on `valid` of each listener alone, also after a restart of the controller.
+   */
   readonly accepted: boolean;
   /** The condition `Accepted`. */
   readonly acceptance: ConditionIntent;
@@ -127,7 +130,6 @@ export function secretName(key: string): string {
 
 /** The proxy listeners of a Gateway: one a port, with one chain for plain HTTP and one a listener for HTTPS. */
 export function proxyListeners(view: GatewayView): readonly ProxyListener[] {
-  if (!view.accepted) return [];
   const ports = new Map<number, GatewayListener[]>();
   for (const l of view.listeners) if (l.valid) ports.set(l.port, [...(ports.get(l.port) ?? []), l]);
   return [...ports].map(([port, listeners]) => ({
@@ -155,7 +157,6 @@ function chainsOf(view: GatewayView, listeners: readonly GatewayListener[]): rea
 
 /** The certificates that the proxies of a Gateway may ask for. */
 export function certificatesOf(view: GatewayView): readonly TlsCertificate[] {
-  if (!view.accepted) return [];
   const origins = new Map<string, ObjectRef[]>();
   for (const l of view.listeners) {
     if (!l.valid) continue;

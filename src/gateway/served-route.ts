@@ -76,7 +76,7 @@ class Placement {
 
   at(gateway: GatewayView, parent: ParentAttachment): void {
     for (const listener of parent.listeners) {
-      if (listener.valid && gateway.accepted) this.#atListener(gateway, listener);
+      if (listener.valid) this.#atListener(gateway, listener);
     }
   }
 
@@ -170,7 +170,6 @@ class Placement {
  * routes would be served by a less specific one.
  */
 export function listenerBoundaries(view: GatewayView): readonly HostRoutes[] {
-  if (!view.accepted) return [];
   const valid = view.listeners.filter((l) => l.valid);
   return valid
     .filter((l) => valid.some((other) => other !== l && other.chain === l.chain))
