@@ -102,7 +102,14 @@ function measure(routes: number): Row {
   const added = milliseconds(500, (i) => sources.httpRoutes.set(route(routes + i)));
   const endpoint = milliseconds(500, (i) => sources.endpointSlices.set(slice(i, i + 2)));
   globalThis.gc?.();
-  return { routes, 'settle ms': first, 'route changed ms': changed, 'route added ms': added, 'endpoint changed ms': endpoint, 'heap MB': process.memoryUsage().heapUsed / 1e6 };
+  return {
+    routes,
+    'settle ms': first,
+    'route changed ms': changed,
+    'route added ms': added,
+    'endpoint changed ms': endpoint,
+    'heap MB': process.memoryUsage().heapUsed / 1e6,
+  };
 }
 
 const sizes = process.argv.slice(2).map(Number);

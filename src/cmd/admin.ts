@@ -18,7 +18,9 @@ export function serve(address: string, port: number, routes: Readonly<Record<str
     const route = routes[url.pathname];
     let found: Answer;
     try {
-      found = route ? await route(url, request.method ?? 'GET') : { status: 404, body: `not found; there are ${Object.keys(routes).join(', ')}\n` };
+      found = route
+        ? await route(url, request.method ?? 'GET')
+        : { status: 404, body: `not found; there are ${Object.keys(routes).join(', ')}\n` };
     } catch (error) {
       found = { status: 500, body: `${error instanceof Error ? error.message : String(error)}\n` };
     }

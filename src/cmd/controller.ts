@@ -55,7 +55,8 @@ export async function runController({ settings, log, ...o }: ControllerOptions):
         flush();
         end();
       }),
-    onError: (collection, key, error) => log.error({ collection, key, err: error }, 'a transform failed: this is a bug; its last good output stays'),
+    onError: (collection, key, error) =>
+      log.error({ collection, key, err: error }, 'a transform failed: this is a bug; its last good output stays'),
   });
   const sources = createSources(graph);
   const proxySettings = source<{ readonly settings: ProxySettings }>(graph, { name: 'ProxySettings', key: () => settingsKey });
@@ -66,12 +67,18 @@ export async function runController({ settings, log, ...o }: ControllerOptions):
     bind: (l) => ({ address: listenAddress, port: l.port }),
     addresses: (gateways) => proxyAddresses(graph, { gateways, parameters: sources.gatewayParameters }, sources.services),
   });
-  const manifests = gatewayManifests(graph, { gateways: wiring.api.gateways, parameters: sources.gatewayParameters, settings: proxySettings });
+  const manifests = gatewayManifests(graph, {
+    gateways: wiring.api.gateways,
+    parameters: sources.gatewayParameters,
+    settings: proxySettings,
+  });
   const statuses = desiredStatuses(graph, wiring.statuses);
 
   const host = settings.xdsServiceHost || `${settings.xdsServiceName}.${settings.namespace}.svc`;
   const names = [host, settings.xdsServiceName, `${settings.xdsServiceName}.${settings.namespace}`, `${host}.cluster.local`];
-  const certificate = settings.xdsTls ? new CurrentCertificate(await ensureCertificate(client, settings.namespace, names, Date.now())) : undefined;
+  const certificate = settings.xdsTls
+    ? new CurrentCertificate(await ensureCertificate(client, settings.namespace, names, Date.now()))
+    : undefined;
   const announce = (): void => proxySettings.set({ settings: proxySettingsOf(settings, host, certificate?.current().ca) });
   announce();
 
@@ -118,7 +125,11 @@ export async function runController({ settings, log, ...o }: ControllerOptions):
   void lead.then((leader) => (leading.leader = leader));
 
   const servers = await Promise.all([
-    serve(settings.healthBindAddress, settings.healthPort, healthRoutes(() => waitingFor)),
+    serve(
+      settings.healthBindAddress,
+      settings.healthPort,
+      healthRoutes(() => waitingFor),
+    ),
     serve(settings.metricsBindAddress, settings.metricsPort, {
       '/metrics': async () => {
         observe(metrics, {
@@ -190,4 +201,3 @@ function proxySettingsOf(settings: Settings, host: string, ca: string | undefine
     bindIPv6: settings.listenerBindIpv6,
   };
 }
-

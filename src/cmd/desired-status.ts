@@ -21,9 +21,17 @@ function shapeOf(report: StatusReport): StatusShape {
   const ref = (r: Readonly<Record<string, unknown>>): ParentReference => r as unknown as ParentReference;
   switch (report.form) {
     case 'parents':
-      return { kind: 'parents', controllerName, entries: report.entries.map((e) => ({ parentRef: ref(e.ref), conditions: [...e.conditions] })) };
+      return {
+        kind: 'parents',
+        controllerName,
+        entries: report.entries.map((e) => ({ parentRef: ref(e.ref), conditions: [...e.conditions] })),
+      };
     case 'ancestors':
-      return { kind: 'ancestors', controllerName, entries: report.entries.map((e) => ({ ancestorRef: ref(e.ref), conditions: [...e.conditions] })) };
+      return {
+        kind: 'ancestors',
+        controllerName,
+        entries: report.entries.map((e) => ({ ancestorRef: ref(e.ref), conditions: [...e.conditions] })),
+      };
     case 'whole':
       return { kind: 'whole', status: wholeStatus(report.conditions, report) };
   }

@@ -44,7 +44,8 @@ export function runLeader(o: LeaderInputs): Leader {
     fieldManager,
     // Its count of attached routes changes with every route.
     spacing: (resource) => (resource.kind === 'Gateway' ? gatewaySpacingMs : 0),
-    onError: (desired, error) => log.error({ object: `${desired.resource.kind} ${desired.object}`, err: error }, 'a status could not be written; it is tried again'),
+    onError: (desired, error) =>
+      log.error({ object: `${desired.resource.kind} ${desired.object}`, err: error }, 'a status could not be written; it is tried again'),
   });
   let applier: AsyncDisposable | undefined;
   let leading = false;
@@ -52,7 +53,9 @@ export function runLeader(o: LeaderInputs): Leader {
   const begin = (): void => {
     leading = true;
     log.info({ identity: o.identity }, 'leading');
-    void ensureClasses(o).catch((error: unknown) => log.error({ err: error }, 'the GatewayClass could not be written; check the RBAC of the controller'));
+    void ensureClasses(o).catch((error: unknown) =>
+      log.error({ err: error }, 'the GatewayClass could not be written; check the RBAC of the controller'),
+    );
     writer.start();
     applier = startApplier({ manifests: o.manifests, problems: o.deployProblems, client, observed: o.observed });
   };

@@ -8,7 +8,14 @@ import { keyOf } from '../kube/types/meta.ts';
 /** Rows in columns, as kubectl prints them. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)));
-  return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('   ').trimEnd()).join('\n');
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('   ')
+        .trimEnd(),
+    )
+    .join('\n');
 }
 
 /** One line for each object; what does not hold follows below it with its message. */
@@ -58,7 +65,9 @@ export function curlLines(
     if (!gateway || !listener) return [];
     const host = (route.spec.hostnames?.[0] ?? (listener.hostname === '*' ? '' : listener.hostname)).replace(/^\*/, 'any');
     const base = `${listener.protocol === 'HTTPS' ? 'https' : 'http'}://${place(gateway.key, listener.port)}`;
-    return (route.spec.rules ?? []).map((rule) => `curl -i${host ? ` -H 'Host: ${host}'` : ''}${headerFlags(rule)} ${base}${pathOf(rule)}   # ${keyOf(route)}`);
+    return (route.spec.rules ?? []).map(
+      (rule) => `curl -i${host ? ` -H 'Host: ${host}'` : ''}${headerFlags(rule)} ${base}${pathOf(rule)}   # ${keyOf(route)}`,
+    );
   });
 }
 

@@ -116,7 +116,14 @@ async function startProxy(key: string, o: LocalOptions, xdsPort: number, index: 
   const [namespace = '', name = ''] = key.split('/');
   const adminPort = await freePort();
   o.print(`Envoy for Gateway ${key}: administration at http://127.0.0.1:${adminPort}`);
-  return startEnvoy({ path: o.envoy, gateway: { namespace, name }, xdsPort, adminPort, baseId: (process.pid % 10_000) * 10 + index, log: o.log });
+  return startEnvoy({
+    path: o.envoy,
+    gateway: { namespace, name },
+    xdsPort,
+    adminPort,
+    baseId: (process.pid % 10_000) * 10 + index,
+    log: o.log,
+  });
 }
 
 /** A port that is free now. */

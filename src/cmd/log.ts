@@ -10,7 +10,10 @@ export function createLogger(level: string, destination: 1 | 2 = 1): Logger {
     {
       level,
       base: null,
-      redact: { paths: ['authorization', '*.authorization', 'token', '*.token', 'data', '*.data', '*.privateKey', 'privateKey'], censor: '[redacted]' },
+      redact: {
+        paths: ['authorization', '*.authorization', 'token', '*.token', 'data', '*.data', '*.privateKey', 'privateKey'],
+        censor: '[redacted]',
+      },
       formatters: { level: (label) => ({ level: label }) },
       timestamp: pino.stdTimeFunctions.isoTime,
     },

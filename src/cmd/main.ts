@@ -47,7 +47,8 @@ async function controller(): Promise<void> {
   const log = createLogger(settings.logLevel);
   process.on('unhandledRejection', (error) => log.error({ err: error }, 'unhandled rejection: this is a bug'));
   const unknown = unknownVariables(process.env);
-  if (unknown.length > 0) log.warn({ variables: unknown }, 'variables that are no settings have no effect; docs/settings.md lists the settings');
+  if (unknown.length > 0)
+    log.warn({ variables: unknown }, 'variables that are no settings have no effect; docs/settings.md lists the settings');
   const running = await runController({ settings, log });
   await untilSignal();
   log.info('stopping');

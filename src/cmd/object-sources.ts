@@ -16,5 +16,5 @@ export function objectSources(sources: ObjectSources): Readonly<Record<string, S
     GatewayParameters: sources.gatewayParameters,
     TrafficPolicy: sources.trafficPolicies,
   };
-  return table as unknown as Readonly<Record<string, Source<KubeObject>>>;
+  return table as Readonly<Record<string, unknown>> as Readonly<Record<string, Source<KubeObject>>>;
 }

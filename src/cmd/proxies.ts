@@ -59,7 +59,8 @@ export function proxyAddresses(
   services: Collection<Service>,
 ): Collection<{ readonly gateway: string; readonly addresses: readonly string[] }> {
   return map(g, inputs.gateways, { name: 'ProxyAddresses' }, (ctx, view) => {
-    if (parametersOf(ctx, inputs, view) === 'self-managed') return { gateway: view.key, addresses: view.addresses.flatMap((a) => a.value ?? []) };
+    if (parametersOf(ctx, inputs, view) === 'self-managed')
+      return { gateway: view.key, addresses: view.addresses.flatMap((a) => a.value ?? []) };
     const service = ctx.fetchOne(services, `${view.ref.namespace}/${proxyName(view.ref.name)}`);
     const owned = service?.metadata.ownerReferences?.some((o) => o.uid === view.uid);
     return { gateway: view.key, addresses: service && owned ? serviceAddresses(service) : [] };

@@ -19,7 +19,12 @@ export const settingsTable = {
   podName: setting('POD_NAME', 'string', '', 'Name of the Pod: identity in leader election. Empty: the host name.'),
   logLevel: setting('KGW_LOG_LEVEL', 'string', 'info', 'debug, info, warn or error.'),
   xdsServiceName: setting('KGW_XDS_SERVICE_NAME', 'string', 'kgateway', 'Service under which proxies reach the xDS server.'),
-  xdsServiceHost: setting('KGW_XDS_SERVICE_HOST', 'string', '', 'Host under which proxies reach the xDS server. Empty: NAME.NAMESPACE.svc.'),
+  xdsServiceHost: setting(
+    'KGW_XDS_SERVICE_HOST',
+    'string',
+    '',
+    'Host under which proxies reach the xDS server. Empty: NAME.NAMESPACE.svc.',
+  ),
   xdsServicePort: setting('KGW_XDS_SERVICE_PORT', 'number', 9977, 'Port of the xDS server.'),
   xdsBindAddress: setting('KGW_XDS_BIND_ADDRESS', 'string', '0.0.0.0', 'Where the xDS server listens.'),
   xdsTls: setting('KGW_XDS_TLS', 'boolean', true, 'Serve xDS over TLS. Without it the server listens on loopback only.'),
@@ -28,8 +33,18 @@ export const settingsTable = {
   imageRepository: setting('KGW_DEFAULT_IMAGE_REPOSITORY', 'string', 'envoy', 'Repository of the proxy image.'),
   imageTag: setting('KGW_DEFAULT_IMAGE_TAG', 'string', '1.40.0', 'Tag of the proxy image: the version of Envoy.'),
   imagePullPolicy: setting('KGW_DEFAULT_IMAGE_PULL_POLICY', 'string', 'IfNotPresent', 'Always, IfNotPresent or Never.'),
-  listenerBindIpv6: setting('KGW_LISTENER_BIND_IPV6', 'boolean', true, 'Bind listeners on ::, which takes IPv4 as well, instead of 0.0.0.0.'),
-  gatewayClassParametersRefs: setting('KGW_GATEWAY_CLASS_PARAMETERS_REFS', 'string', '{}', 'JSON: class name to {name, namespace} of its GatewayParameters.'),
+  listenerBindIpv6: setting(
+    'KGW_LISTENER_BIND_IPV6',
+    'boolean',
+    true,
+    'Bind listeners on ::, which takes IPv4 as well, instead of 0.0.0.0.',
+  ),
+  gatewayClassParametersRefs: setting(
+    'KGW_GATEWAY_CLASS_PARAMETERS_REFS',
+    'string',
+    '{}',
+    'JSON: class name to {name, namespace} of its GatewayParameters.',
+  ),
   disableLeaderElection: setting('KGW_DISABLE_LEADER_ELECTION', 'boolean', false, 'Write without a Lease: for a single replica only.'),
   healthBindAddress: setting('KGW_HEALTH_BIND_ADDRESS', 'string', '0.0.0.0', 'Where /healthz and /readyz are served.'),
   healthPort: setting('KGW_HEALTH_PORT', 'number', 9093, 'Port of /healthz and /readyz.'),
@@ -40,7 +55,9 @@ export const settingsTable = {
 } as const;
 
 type Table = typeof settingsTable;
-export type Settings = { readonly [N in keyof Table]: Table[N] extends Setting<'number'> ? number : Table[N] extends Setting<'boolean'> ? boolean : string };
+export type Settings = {
+  readonly [N in keyof Table]: Table[N] extends Setting<'number'> ? number : Table[N] extends Setting<'boolean'> ? boolean : string;
+};
 
 /** Reads the settings. Throws with the variable's name and what it accepts. */
 export function readSettings(environment: Readonly<Record<string, string | undefined>>): Settings {
@@ -55,7 +72,8 @@ function parse(s: Setting<Kind>, text: string | undefined): string | number | bo
       return text;
     case 'number': {
       const value = Number(text);
-      if (!Number.isInteger(value) || value < 0 || value > 65_535) throw new Error(`${s.variable}=${text} is not a port number (0 to 65535)`);
+      if (!Number.isInteger(value) || value < 0 || value > 65_535)
+        throw new Error(`${s.variable}=${text} is not a port number (0 to 65535)`);
       return value;
     }
     case 'boolean':
@@ -72,6 +90,17 @@ export function unknownVariables(environment: Readonly<Record<string, string | u
 
 /** docs/settings.md. */
 export function settingsDocument(): string {
-  const rows = Object.values(settingsTable).map((s) => `| \`${s.variable}\` | ${s.default === '' ? '' : `\`${s.default}\``} | ${s.meaning} |`);
-  return ['# Settings', '', 'Environment variables of the controller. The chart sets some of them from its values; any of them can be given as `controller.extraEnv`.\nA variable `KGW_...` that is not in this table is named in the log at the start.', '', '| variable | default | meaning |', '| --- | --- | --- |', ...rows, ''].join('\n');
+  const rows = Object.values(settingsTable).map(
+    (s) => `| \`${s.variable}\` | ${s.default === '' ? '' : `\`${s.default}\``} | ${s.meaning} |`,
+  );
+  return [
+    '# Settings',
+    '',
+    'Environment variables of the controller. The chart sets some of them from its values; any of them can be given as `controller.extraEnv`.\nA variable `KGW_...` that is not in this table is named in the log at the start.',
+    '',
+    '| variable | default | meaning |',
+    '| --- | --- | --- |',
+    ...rows,
+    '',
+  ].join('\n');
 }

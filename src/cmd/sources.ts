@@ -23,8 +23,6 @@ export interface ObjectSources {
   readonly trafficPolicies: Source<TrafficPolicy>;
 }
 
-
-
 /** Feedback: it enters at the top like everything else. */
 export interface FeedbackSources {
   readonly proxies: Source<ConnectedProxy>;

@@ -43,9 +43,15 @@ export interface Watches {
 }
 
 /** Starts all watches. */
-export function startWatches(client: KubeClient, sources: Sources, wantedSecrets: Collection<{ readonly key: string }>, log: Logger): Watches {
+export function startWatches(
+  client: KubeClient,
+  sources: Sources,
+  wantedSecrets: Collection<{ readonly key: string }>,
+  log: Logger,
+): Watches {
   const byKind = objectSources(sources);
-  const failed = (resource: Resource) => (error: Error) => log.warn({ resource: resourceName(resource), err: error }, 'a watch failed; it goes on by itself');
+  const failed = (resource: Resource) => (error: Error) =>
+    log.warn({ resource: resourceName(resource), err: error }, 'a watch failed; it goes on by itself');
   const reflectors: Reflector[] = watched.map((resource) => {
     const source = byKind[resource.kind] as Source<KubeObject>;
     return reflect(client, resource, source, { onError: failed(resource) });

@@ -22,7 +22,9 @@ import type { Sources } from './sources.ts';
 export interface Surroundings {
   readonly bind: (l: ProxyListener) => Binding;
   /** Addresses of the proxies of each Gateway. */
-  readonly addresses: (gateways: Collection<GatewayView>) => Collection<{ readonly gateway: string; readonly addresses: readonly string[] }>;
+  readonly addresses: (
+    gateways: Collection<GatewayView>,
+  ) => Collection<{ readonly gateway: string; readonly addresses: readonly string[] }>;
 }
 
 export interface Wiring {
@@ -47,7 +49,11 @@ export function wire(g: Graph, sources: Sources, surroundings: Surroundings): Wi
 }
 
 /** What proxies refused, on the objects that it was made from. A rejection of a version that is history by now says nothing. */
-function rejectedObjects(g: Graph, sources: Sources, resources: Collection<XdsResource>): Collection<RejectedObject & { proxy: string; resource: string }> {
+function rejectedObjects(
+  g: Graph,
+  sources: Sources,
+  resources: Collection<XdsResource>,
+): Collection<RejectedObject & { proxy: string; resource: string }> {
   const key = (r: RejectedObject & { proxy: string; resource: string }): string => `${r.proxy}|${r.resource}|${refKey(r.object)}`;
   return flatMap(g, sources.rejections, { name: 'RejectedObjects', key }, (ctx, rejection) => {
     const resource = ctx.fetchOne(resources, xdsResourceKey(rejection));

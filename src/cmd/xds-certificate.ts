@@ -42,7 +42,7 @@ function validity(now: number, days: number): { notBefore: Date; notAfter: Date 
 }
 
 function generateKeys(): Promise<webcrypto.CryptoKeyPair> {
-  return webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']) as Promise<webcrypto.CryptoKeyPair>;
+  return webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
 }
 
 async function createIssuer(now: number): Promise<Issuer> {
@@ -100,7 +100,12 @@ async function issuerOf(issued: XdsCertificate, now: number): Promise<Issuer | u
 }
 
 /** The Secret's certificate; created when the Secret is missing, renewed when it is ours and near its end. Any replica may get there first. */
-export async function ensureCertificate(client: KubeClient, namespace: string, dnsNames: readonly string[], now: number): Promise<XdsCertificate> {
+export async function ensureCertificate(
+  client: KubeClient,
+  namespace: string,
+  dnsNames: readonly string[],
+  now: number,
+): Promise<XdsCertificate> {
   const key = `${namespace}/${xdsSecretName}`;
   const current = await client.get(Secrets, key);
   if (current && !needsRenewal(current, now)) return certificateOf(current);
@@ -122,7 +127,9 @@ export function certificateOf(secret: Secret): XdsCertificate {
   const part = (name: string): Buffer => {
     const text = secret.data?.[name];
     if (text === undefined) {
-      throw new Error(`Secret ${secret.metadata.namespace}/${xdsSecretName} has no ${name}; delete it to have one made, or write tls.crt, tls.key and ca.crt`);
+      throw new Error(
+        `Secret ${secret.metadata.namespace}/${xdsSecretName} has no ${name}; delete it to have one made, or write tls.crt, tls.key and ca.crt`,
+      );
     }
     return Buffer.from(text, 'base64');
   };
@@ -149,7 +156,12 @@ function secretOf(namespace: string, made: XdsCertificate): Secret {
     kind: 'Secret',
     metadata: { name: xdsSecretName, namespace, labels: { [managedLabel]: 'true', 'app.kubernetes.io/managed-by': 'kgateway' } },
     type: 'kubernetes.io/tls',
-    data: { 'tls.crt': base64(made.certificate), 'tls.key': base64(made.privateKey), 'ca.crt': base64(made.ca), 'ca.key': base64(made.caKey ?? '') },
+    data: {
+      'tls.crt': base64(made.certificate),
+      'tls.key': base64(made.privateKey),
+      'ca.crt': base64(made.ca),
+      'ca.key': base64(made.caKey ?? ''),
+    },
   };
 }
 

@@ -201,7 +201,9 @@ interface Written {
 
 /** Of a JSON value; the order of fields counts, which is the server's own for what it stores. */
 function digest(value: unknown): string {
-  return createHash('sha1').update(JSON.stringify(value) ?? '').digest('base64');
+  return createHash('sha1')
+    .update(JSON.stringify(value) ?? '')
+    .digest('base64');
 }
 
 /** What to write for an object that we no longer have a say about: none of our entries. A whole status is left as it is. */
