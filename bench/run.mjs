@@ -30,7 +30,7 @@ if (rows.length > 0) {
 process.stdout.write(`${lines.join('\n')}\n\n`);
 if (save) writeFileSync(join(import.meta.dirname, 'baseline.md'), `# Baseline of make bench\n\n${lines.join('\n')}\n`);
 
-for (const file of ['krt.bench.ts']) {
+for (const file of ['krt.bench.ts', 'translate.bench.ts']) {
   if (!existsSync(join(import.meta.dirname, file))) continue;
   process.stdout.write(`${file}\n`);
   failed = node(file, [], 'inherit').status !== 0 || failed;
