@@ -64,6 +64,18 @@ describe('applies', () => {
     expect(api.requests.filter((r) => r.includes('fieldManager=kgateway.dev%2Fkgateway') && r.includes('force=true'))).toHaveLength(3);
   });
 
+  test('no number of replicas any more without losing any', async () => {
+    const deployment = { apiVersion: 'apps/v1', kind: 'Deployment' };
+    const spec = (more: object) => ({ spec: { selector: {}, template: {}, ...more } });
+    const managedFields = [{ manager: 'kgateway.dev/kgateway', operation: 'Apply', fieldsV1: { 'f:spec': { 'f:replicas': {} } } }];
+    const existing = object(deployment, 'u1', spec({ replicas: 3 }));
+    api.put<KubeObject>(Deployments, { ...existing, metadata: { ...existing.metadata, managedFields } } as KubeObject);
+    input.manifests.set(manifests([object(deployment, 'u1', spec({}))]));
+    await until(() => written('PATCH') === 2, 'the number is handed over and the rest is applied');
+    const managers = api.requests.filter((r) => r.startsWith('PATCH')).map((r) => /fieldManager=([^&]*)/.exec(r)?.[1]);
+    expect(managers).toEqual(['kgateway.dev%2Fkgateway-replicas', 'kgateway.dev%2Fkgateway']);
+  });
+
   test('again what somebody deleted', async () => {
     input.manifests.set(manifests([object(config)]));
     await until(() => there(ConfigMaps), 'the ConfigMap exists');

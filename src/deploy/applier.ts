@@ -3,8 +3,9 @@
 // It never deletes because something is missing from its input: a Gateway's objects go with the Gateway, by their owner references.
 import { createHash } from 'node:crypto';
 import type { KubeClient } from '../kube/client.ts';
-import { HorizontalPodAutoscalers, PodDisruptionBudgets, resourceOf } from '../kube/resources.ts';
+import { Deployments, HorizontalPodAutoscalers, PodDisruptionBudgets, resourceOf } from '../kube/resources.ts';
 import type { Resource } from '../kube/resources.ts';
+import type { Deployment } from '../kube/types/core.ts';
 import type { KubeObject } from '../kube/types/meta.ts';
 import { groupOf, keyOf } from '../kube/types/meta.ts';
 import { workQueue } from '../kube/work-queue.ts';
@@ -154,11 +155,31 @@ async function applyIfChanged(client: ApplierOptions['client'], proxy: Proxy, ob
   // Entered first: when the object is deleted before the answer is here, its entry goes and it is made again.
   proxy.applied.set(id, hash);
   try {
+    if (resource.kind === 'Deployment') await handReplicasOver(client, object as Deployment);
     await client.apply(resource, object, { fieldManager, force: true });
   } catch (error) {
     proxy.applied.delete(id);
     throw error;
   }
+}
+
+/**
+ * A field that is applied no longer goes back to its default, which is one replica: who hands the number over to an autoscaler would lose proxies.
+ * So another name of ours keeps the number until somebody changes it.
+ */
+async function handReplicasOver(client: ApplierOptions['client'], wanted: Deployment): Promise<void> {
+  if (wanted.spec.replicas !== undefined) return;
+  const there = await client.get(Deployments, keyOf(wanted));
+  if (there?.spec.replicas === undefined || !ownsReplicas(there)) return;
+  const { apiVersion, kind, metadata, spec } = there;
+  const kept = { apiVersion, kind, metadata: { name: metadata.name, namespace: metadata.namespace }, spec: { replicas: spec.replicas } };
+  await client.apply(Deployments, kept as KubeObject, { fieldManager: `${fieldManager}-replicas`, force: true });
+}
+
+function ownsReplicas({ metadata }: Deployment): boolean {
+  type Managed = readonly { readonly manager: string; readonly fieldsV1?: { readonly 'f:spec'?: object } }[];
+  const { managedFields = [] } = metadata as { readonly managedFields?: Managed };
+  return managedFields.some((m) => m.manager === fieldManager && 'f:replicas' in (m.fieldsV1?.['f:spec'] ?? {}));
 }
 
 /** An object of the same name that is not the Gateway's is nobody's to take: its owner would lose it, and its users with it. */

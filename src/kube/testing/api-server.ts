@@ -100,7 +100,7 @@ export async function testApiServer(kinds: readonly Resource[]): Promise<TestApi
     next.metadata.uid = old?.metadata.uid ?? `uid-${++uid}`;
     next.metadata.generation = (old?.metadata.generation ?? 0) + (changed || !old ? 1 : 0);
     next.metadata['creationTimestamp'] ??= old?.metadata['creationTimestamp'] ?? '2026-01-01T00:00:00Z';
-    next.metadata['managedFields'] = [{ manager: 'test' }];
+    next.metadata['managedFields'] ??= [{ manager: 'test' }];
     next.metadata.resourceVersion = String(++version);
     kind(resource).set(key, next);
     record(old ? 'MODIFIED' : 'ADDED', resource, next);
