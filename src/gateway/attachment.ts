@@ -32,7 +32,7 @@ export interface AttachedListener {
   /** Hostname of the listener. */
   readonly owner: string;
   readonly entry: ListenerEntry;
-  /** The hosts that this listener serves the route under: without those that a more specific listener of the same chain owns. */
+  /** The hosts that this listener serves the route under: without those that a more specific listener of the port owns. */
   readonly hosts: readonly string[];
   /** False when the listener cannot be programmed: the route counts as attached all the same. */
   readonly valid: boolean;
@@ -91,9 +91,9 @@ export function attach(
   return { parentRef, gateway: key, listeners, acceptance: condition.accepted };
 }
 
-/** Listener isolation: a host belongs to the listener with the most specific hostname (Gateway API: Listener.hostname). */
+/** Listener isolation: a host belongs to the listener of the port with the most specific hostname (Gateway API: Listener.hostname). */
 function ownedHosts(gateway: GatewayView, listener: GatewayListener, hosts: readonly string[]): readonly string[] {
-  const rivals = gateway.listeners.filter((l) => l.chain === listener.chain && l.valid).map((l) => l.hostname);
+  const rivals = gateway.listeners.filter((l) => l.port === listener.port && l.valid).map((l) => l.hostname);
   if (rivals.length < 2) return hosts;
   return hosts.filter((host) => mostSpecific(rivals, host) === listener.hostname);
 }

@@ -14,7 +14,6 @@ import { type Problem, describeProblems } from '../policy/problem.ts';
 import type { PolicyAttachment } from '../policy/status.ts';
 import { effectivePolicies, withOwnPolicies } from '../policy/trafficpolicy/trafficpolicy.ts';
 import type { AttachedListener, ParentAttachment } from './attachment.ts';
-import { gatewayGroup } from './conditions.ts';
 import { entryOf } from './gateway-listener.ts';
 import type { GatewayView } from './gateway.ts';
 import type { RouteParents, RouteRules } from './httproute.ts';
@@ -166,21 +165,33 @@ class Placement {
 }
 
 /**
- * Hosts that listeners own where several share a chain, with or without routes: without them, a request for a listener without
- * routes would be served by a less specific one.
+ * Hosts that listeners own where several share a port, with or without routes: without them, a request for a listener without routes would
+ * be served by a less specific one. Behind TLS, where the server name chose the chain, a host of another listener is answered with 421: the
+ * client reuses a connection that was opened for another name (Gateway API: Listener.hostname).
  */
 export function listenerBoundaries(view: GatewayView): readonly HostRoutes[] {
+  if (!view.accepted) return [];
   const valid = view.listeners.filter((l) => l.valid);
-  return valid
-    .filter((l) => valid.some((other) => other !== l && other.chain === l.chain))
-    .map((l) => ({
+  return valid.flatMap((l) => {
+    const others = valid.filter((other) => other !== l && other.port === l.port);
+    if (others.length === 0) return [];
+    const origin = { ...view.ref, section: l.name };
+    const boundary = (hostname: string, rules: readonly RouteRule[]): HostRoutes => ({
       scope: view.key,
       chain: l.chain,
-      host: l.hostname,
-      owner: l.hostname,
+      host: hostname,
+      owner: hostname,
       entry: entryOf(l),
       order: { created: '', key: '' },
-      rules: [],
-      origin: { group: gatewayGroup, kind: 'Gateway', namespace: view.ref.namespace, name: view.ref.name, section: l.name },
-    }));
+      rules,
+      origin,
+    });
+    const foreign = others.filter((other) => other.chain !== l.chain);
+    return [boundary(l.hostname, []), ...foreign.map((other) => boundary(other.hostname, [misdirected(origin)]))];
+  });
+}
+
+function misdirected(origin: ObjectRef): RouteRule {
+  const everything = { path: { type: 'prefix', value: '/' }, headers: [], queryParams: [] } as const;
+  return { name: 'misdirected', origin, matches: [everything], action: { type: 'direct', status: 421 }, policies: {} };
 }

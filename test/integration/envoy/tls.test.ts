@@ -95,6 +95,21 @@ test('a name that no listener has, or none, ends the handshake', async () => {
   expect(await certificateFor(undefined)).toBeUndefined();
 });
 
+// Gateway API: Listener.hostname. A connection that was opened for one listener carries no requests for another.
+test.each([
+  ['a.example.com', 'a.example.com', 200],
+  ['a.example.com', 'x.example.com', 421],
+  ['a.example.com', 'a.example.com:443', 200],
+  ['a.example.com', 'A.Example.com.', 200],
+  ['a.example.com', 'other.org', 404],
+  ['x.example.com', 'y.example.com', 200],
+  ['x.example.com', 'a.example.com', 421],
+  ['x.example.com', 'A.example.com.:443', 421],
+  ['x.example.com', 'example.com', 404],
+])('a connection for %s with a request for %s: %d', async (servername, host, status) => {
+  expect((await call(gateway.port(443), '/', { host, tls: { ca: first.ca, servername } })).status).toBe(status);
+});
+
 test('the request arrives in clear text, with its scheme noted', async () => {
   expect(echoOf(await get('x.example.com')).headers).toMatchObject({ 'x-forwarded-proto': 'https' });
 });
