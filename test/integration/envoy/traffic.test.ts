@@ -127,6 +127,13 @@ describe('hosts', () => {
     expect((await get('/p1', { host: 'example.org' })).status).toBe(404);
   });
 
+  test.each(['*', '[::1]:80', '::1', 'a.example.com.evil.org', 'http-80:a.example.com', ':80', 'a.example.com%00', 'a/b'])(
+    'odd: %s',
+    async (host) => {
+      expect([400, 404]).toContain((await get('/', { host })).status);
+    },
+  );
+
   test('the absolute form of the request line overrides Host', async () => {
     expect((await arrived('http://a.example.com/one', { host: 'x.example.org' })).service).toBe('two');
   });
