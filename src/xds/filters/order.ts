@@ -16,7 +16,7 @@ export interface PolicyFilter {
   readonly name: string;
   /** Configuration in the chain: does nothing by itself. */
   readonly chain: Any;
-  /** Only where the filter cannot be without effect in the chain: what makes it so, for scopes of wildcard hosts. */
+  /** Only where the filter cannot be without effect in the chain: what makes it so, in every scope. */
   readonly noop?: Any;
   /** Configuration of a route; undefined when its policies do not concern the filter. */
   readonly forRoute: (policies: RoutePolicies, routeName: string) => Any | undefined;

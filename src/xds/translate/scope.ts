@@ -106,8 +106,14 @@ const disabled = any('envoy.config.route.v3.FilterConfig', { disabled: true });
 /** In the scope of wildcards the filters are in the request already; those that would act on their own are told not to. */
 const noopFilters: Record<string, Any> = Object.fromEntries(policyFilters.flatMap((f) => (f.noop ? [[f.name, f.noop]] : [])));
 
-/** In the scope of an exact host all filters stay out of the request, except on routes that configure them. */
-const idleFilters: Record<string, Any> = Object.fromEntries([fallbackFilter, ...policyFilters].map((f) => [f.name, disabled]));
+/**
+ * In the scope of an exact host filters stay out of the request, except on routes that configure them. Not those that would act on their own:
+ * they are in a request whose host was found only in its canonical form (upper case), and `disabled` comes too late for it.
+ */
+const idleFilters: Record<string, Any> = Object.fromEntries([
+  [fallbackFilter.name, disabled],
+  ...policyFilters.map((f) => [f.name, f.noop ?? disabled]),
+]);
 
 function originsOf(items: readonly HostRoutes[]): readonly ObjectRef[] {
   const refs = new Map(items.map((i) => [refKey(i.origin), i.origin]));
