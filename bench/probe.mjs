@@ -1,5 +1,5 @@
 // Route propagation: the time from the API server's answer to a new HTTPRoute until the first 200 through the Gateway, for any GatewayClass.
-//   node bench/probe.mjs --class kgateway --routes 100 --preload 1000 --process /app/kgateway.mjs
+//   node bench/probe.mjs --class kgateway --routes 100 --preload 1000 --services 1000 --process /app/kgateway.mjs
 // Prints one JSON line. Times are in milliseconds and are up to one poll (--poll, 2 ms) too long; a poll is one request over a kept connection.
 // Errors are answers other than 404 (not yet) and 200, and failed connections. Ends within --limit seconds and takes its namespace away.
 import http from 'node:http';
@@ -12,13 +12,16 @@ const { values: options } = parseArgs({
     class: { type: 'string', default: 'kgateway' },
     routes: { type: 'string', default: '100' },
     preload: { type: 'string', default: '0' },
+    services: { type: 'string', default: '1' },
     process: { type: 'string', default: '/app/kgateway.mjs' },
     poll: { type: 'string', default: '2' },
     pause: { type: 'string', default: '20' },
     limit: { type: 'string', default: '900' },
   },
 });
-const [routes, preload, poll, pause, limit] = ['routes', 'preload', 'poll', 'pause', 'limit'].map((name) => Number(options[name]));
+const [routes, preload, services, poll, pause, limit] = ['routes', 'preload', 'services', 'poll', 'pause', 'limit'].map((name) =>
+  Number(options[name]),
+);
 
 /** One route may take this long; then it counts as an error with this time. */
 const routeLimitMs = 60_000;
@@ -41,7 +44,10 @@ async function until(what, seconds, check) {
   }
 }
 
-function route(name) {
+/** Name of the nth Service; all of them lead to the same Pod. */
+const serviceName = (n) => (n === 0 ? 'echo' : `echo-${n}`);
+
+function route(name, service = 'echo') {
   return {
     apiVersion: 'gateway.networking.k8s.io/v1',
     kind: 'HTTPRoute',
@@ -49,7 +55,7 @@ function route(name) {
     spec: {
       parentRefs: [{ name: 'gw' }],
       hostnames: [`${name}.example.com`],
-      rules: [{ matches: [{ path: { type: 'PathPrefix', value: '/r' } }], backendRefs: [{ name: 'echo', port: 80 }] }],
+      rules: [{ matches: [{ path: { type: 'PathPrefix', value: '/r' } }], backendRefs: [{ name: service, port: 80 }] }],
     },
   };
 }
@@ -66,10 +72,12 @@ async function setUp() {
     metadata: { name: 'echo' },
     spec: { selector: { matchLabels: labels }, template: { metadata: { labels }, spec: { containers: [echo] } } },
   });
-  await api.create(`/api/v1/namespaces/${namespace}/services`, {
-    metadata: { name: 'echo' },
-    spec: { selector: labels, ports: [{ port: 80, targetPort: 3000 }] },
-  });
+  for (let i = 0; i < services; i++) {
+    await api.create(`/api/v1/namespaces/${namespace}/services`, {
+      metadata: { name: serviceName(i) },
+      spec: { selector: labels, ports: [{ port: 80, targetPort: 3000 }] },
+    });
+  }
   await api.create(`${gatewayApi}/gateways`, {
     apiVersion: 'gateway.networking.k8s.io/v1',
     kind: 'Gateway',
@@ -112,10 +120,17 @@ async function live(address, host) {
   }
 }
 
+/** CPU seconds of the controller in the last quiet second. */
+let idleCpu;
+
 async function preloadRoutes(address) {
   for (let first = 0; first < preload; first += 16) {
     const count = Math.min(16, preload - first);
-    await Promise.all(Array.from({ length: count }, (_, i) => api.create(`${gatewayApi}/httproutes`, route(`pre-${first + i}`))));
+    await Promise.all(
+      Array.from({ length: count }, (_, i) =>
+        api.create(`${gatewayApi}/httproutes`, route(`pre-${first + i}`, serviceName((first + i) % services))),
+      ),
+    );
   }
   await until('answer of the last preloaded route', 300, async () => (await hit(address, `pre-${preload - 1}.example.com`)) === 200);
   // Status writes of thousands of routes go on after the last one answers; measure when the controller is quiet.
@@ -124,6 +139,7 @@ async function preloadRoutes(address) {
     await sleep(1000);
     const now = usage(controllers)?.cpuSeconds ?? 0;
     const quiet = now - before < 0.05;
+    idleCpu = now - before;
     before = now;
     return quiet;
   });
@@ -162,6 +178,7 @@ try {
   const result = {
     class: options.class,
     preload,
+    services,
     routes: times.length,
     mean_ms: round(times.reduce((sum, ms) => sum + ms, 0) / times.length),
     p50_ms: round(quantile(0.5)),
@@ -169,6 +186,7 @@ try {
     max_ms: round(times.at(-1)),
     errors,
     controller_cpu_ms_per_route: before && after ? round(((after.cpuSeconds - before.cpuSeconds) * 1000) / times.length) : null,
+    controller_idle_cpu_percent: round(idleCpu === undefined ? undefined : idleCpu * 100),
     controller_rss_mb: after?.rssMegabytes ?? null,
     proxy_rss_mb: usage(processes('envoy', namespace))?.rssMegabytes ?? null,
   };

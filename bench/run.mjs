@@ -12,8 +12,12 @@ const node = (file, extra, stdout) =>
 
 let failed = false;
 const rows = [];
-for (const preload of ['0', '1000', '4000']) {
-  const { status, stdout } = node('probe.mjs', ['--preload', preload, ...args], 'pipe');
+for (const [preload, services] of [
+  ['0', '1'],
+  ['1000', '1000'],
+  ['4000', '1'],
+]) {
+  const { status, stdout } = node('probe.mjs', ['--preload', preload, '--services', services, ...args], 'pipe');
   if (status === 0) rows.push(JSON.parse(stdout));
   else failed = true;
 }
