@@ -33,7 +33,7 @@ export function gatewayManifests(g: Graph, inputs: ProxyInputs): Collection<Gate
       objects: proxyManifests({
         gateway: { namespace: view.ref.namespace, name: view.ref.name, uid: view.uid, className: view.className },
         role: 'ingress',
-        ports: view.listeners.filter((l) => l.valid).map((l) => ({ port: l.port, protocol: 'TCP' })),
+        ports: view.listeners.filter(isAccepted).map((l) => ({ port: l.port, protocol: 'TCP' })),
         labels: view.labels,
         annotations: view.annotations,
         addresses: view.addresses.flatMap((a) => a.value ?? []),
@@ -42,6 +42,11 @@ export function gatewayManifests(g: Graph, inputs: ProxyInputs): Collection<Gate
       }),
     };
   });
+}
+
+/** A certificate that is missing or broken takes no port off the load balancer, which may need minutes to bring it back. */
+function isAccepted(l: GatewayView['listeners'][number]): boolean {
+  return l.conditions.some((c) => c.type === 'Accepted' && c.status === 'True');
 }
 
 function parametersOf(ctx: Ctx, inputs: Pick<ProxyInputs, 'parameters'>, view: GatewayView): KubeParameters | 'self-managed' {

@@ -16,7 +16,7 @@ import type {
 import { metricsPort, readinessPort } from './bootstrap.ts';
 import type { KubeParameters } from './gatewayparameters.ts';
 import { byName, deepMerge } from './merge.ts';
-import { fullNameAnnotation, labelsOf, listenerPorts, metadataOf, portName, proxyName, selectorOf } from './proxy-deployment.ts';
+import { fullNameAnnotation, labelsOf, metadataOf, proxyName, selectorOf } from './proxy-deployment.ts';
 import type { ProxyDeployment } from './proxy-deployment.ts';
 
 /** Where the ConfigMap is mounted. */
@@ -118,10 +118,9 @@ const lowPorts = { name: 'net.ipv4.ip_unprivileged_port_start', value: '0' };
 
 function podSecurity(input: ProxyDeployment): PodSecurityContext | undefined {
   const { omitDefaultSecurityContext, podTemplate } = input.parameters;
-  const privileged = listenerPorts(input).some((p) => p.port < 1024);
   const defaults: PodSecurityContext = omitDefaultSecurityContext
     ? {}
-    : { seccompProfile: { type: 'RuntimeDefault' }, ...(privileged && { sysctls: [lowPorts] }) };
+    : { seccompProfile: { type: 'RuntimeDefault' }, sysctls: [lowPorts] };
   const merged = deepMerge(defaults, podTemplate?.securityContext);
   return Object.keys(merged).length > 0 ? merged : undefined;
 }
@@ -201,18 +200,11 @@ const environment: readonly EnvVar[] = [
   },
 ];
 
+/** Not the ports of listeners: the Service finds those by number, and a listener that comes or goes must not replace the Pods. */
 function containerPorts(input: ProxyDeployment): readonly ContainerPort[] {
-  return [
-    ...listenerPorts(input).map((p) => ({ name: containerPortName(portName(p)), containerPort: p.port, protocol: p.protocol })),
-    ...(input.parameters.stats?.enabled !== false
-      ? [{ name: 'http-monitoring', containerPort: metricsPort, protocol: 'TCP' as const }]
-      : []),
-  ];
-}
-
-/** Names of container ports have at most 15 characters. */
-function containerPortName(name: string): string {
-  return name.length <= 15 ? name : name.replace('listener-', 'l-');
+  return input.parameters.stats?.enabled === false
+    ? []
+    : [{ name: 'http-monitoring', containerPort: metricsPort, protocol: 'TCP' as const }];
 }
 
 const ready = { path: '/ready', port: readinessPort };

@@ -104,7 +104,7 @@ export function listenerPorts(input: ProxyDeployment): readonly ProxyPort[] {
   return [...distinct.values()].sort((a, b) => a.port - b.port || a.protocol.localeCompare(b.protocol));
 }
 
-/** The name of a listener's port on the Service and on the Pod: `listener-<port>`; UDP gets a suffix, since TCP may be on the same port. */
+/** The name of a listener's port on the Service: `listener-<port>`; UDP gets a suffix, since TCP may be on the same port. */
 export function portName(p: ProxyPort): string {
   return p.protocol === 'TCP' ? `listener-${p.port}` : `listener-${p.port}-udp`;
 }

@@ -184,10 +184,9 @@ describe('Pod', () => {
     });
   });
 
-  test('sets the sysctl for low ports only', () => {
-    expect(podOf(made({ ports: [{ port: 8080, protocol: 'TCP' }] })).spec.securityContext).toEqual({
-      seccompProfile: { type: 'RuntimeDefault' },
-    });
+  test('is the same whatever the listeners are: one that comes or goes replaces no proxy', () => {
+    const ports = [{ port: 8080, protocol: 'TCP' as const }];
+    expect(podOf(made({ ports }))).toEqual(podOf(made()));
   });
 
   test('has no security context of ours when that is asked for, but the user’s', () => {
