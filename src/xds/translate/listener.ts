@@ -11,7 +11,7 @@ import {
   encode,
 } from '../proto/index.ts';
 import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
-import { fallbackFilter, scopeKeyMutation, scopedRoutes } from './scope-key.ts';
+import { fallbackFilters, scopeKeyMutation, scopedRoutes } from './scope-key.ts';
 import { overAds } from './values.ts';
 
 /** Where a port of a Gateway is bound. In a Pod the port itself on every address; without a cluster a free place on loopback. */
@@ -97,7 +97,7 @@ function connectionManager(chain: HttpChain): HttpConnectionManager {
 }
 
 const httpFilters: readonly HttpFilter[] = [
-  fallbackFilter,
+  ...fallbackFilters,
   ...policyFilters.map((f) => ({ name: f.name, typed_config: f.chain })),
   { name: 'envoy.filters.http.router', typed_config: any('envoy.extensions.filters.http.router.v3.Router', {}) },
 ];

@@ -1,7 +1,7 @@
 /**
  * Which scope a request belongs to: `<chain>:<host>`, written into a header that only Envoy writes.
  *
- *   [early header mutation] -> [scope of the exact host] -> no route there: [fallback filter] -> [scope `*` of the chain]
+ *   [early header mutation] -> [scope of the exact host] -> no route there: [fallback filters] -> [scope `*` of the chain]
  *
  * Keys are compared byte for byte. Envoy cuts the port off; upper case and a trailing dot are left to the fallback, so that the common
  * request pays nothing for them. Measured in docs/decisions/0006-scoped-routes.md.
@@ -40,33 +40,46 @@ export const scopedRoutes: HttpConnectionManager['scoped_routes'] = {
   scoped_rds: { scoped_rds_config_source: overAds },
 };
 
+const luaType = 'envoy.extensions.filters.http.lua.v3.Lua';
+
 /**
- * Runs only when no route was found (scopes of exact hosts disable it): tries the host in its canonical form, then the wildcards.
- * Fixed code, the same for everyone; nothing of a user or a request is part of it.
+ * Two filters that run only when no route was found (scopes of exact hosts disable them). Fixed code, the same for everyone; nothing of a user
+ * or a request is part of it. `metadata()` looks the route up again, but once only for each filter: hence two. The first tries the host in its
+ * canonical form.
  */
-const fallbackLua = `
+const canonicalLua = `
 function envoy_on_request(handle)
-  local headers = handle:headers()
-  local chain, host = (headers:get("${scopeHeader}") or ""):match("^([^:]*):([^:]*)")
-  if not chain then
-    return
-  end
-  local canonical = host:lower():gsub("%.$", "")
+  local chain, host = (handle:headers():get("${scopeHeader}") or ""):match("^([^:]*):([^:]*)")
+  local canonical = host and host:lower():gsub("%.$", "")
   if canonical ~= host then
-    headers:replace("${scopeHeader}", chain .. ":" .. canonical)
+    handle:headers():replace("${scopeHeader}", chain .. ":" .. canonical)
     handle:clearRouteCache()
-    handle:metadata() -- looks the route up again
-    if handle:streamInfo():routeName() ~= "" then
-      return
-    end
+    handle:metadata()
   end
-  headers:replace("${scopeHeader}", chain .. ":${wildcardHost}")
-  handle:clearRouteCache()
 end
 `;
 
-/** First in every chain. */
-export const fallbackFilter = {
-  name: 'kgateway.wildcard_hosts',
-  typed_config: any('envoy.extensions.filters.http.lua.v3.Lua', { default_source_code: { inline_string: fallbackLua } }),
-};
+/**
+ * The second tries the wildcards. Without a route in the end it answers 404 itself: the filters behind it have no configuration then, and the
+ * buffer would wait for all of the body.
+ */
+const wildcardLua = `
+function envoy_on_request(handle)
+  if handle:streamInfo():routeName() ~= "" then
+    return
+  end
+  local chain = (handle:headers():get("${scopeHeader}") or ""):match("^([^:]*):")
+  handle:headers():replace("${scopeHeader}", (chain or "") .. ":${wildcardHost}")
+  handle:clearRouteCache()
+  handle:metadata()
+  if handle:streamInfo():routeName() == "" then
+    handle:respond({[":status"] = "404"}, "")
+  end
+end
+`;
+
+/** First in every chain, in this order. */
+export const fallbackFilters = [
+  { name: 'kgateway.canonical_host', typed_config: any(luaType, { default_source_code: { inline_string: canonicalLua } }) },
+  { name: 'kgateway.wildcard_hosts', typed_config: any(luaType, { default_source_code: { inline_string: wildcardLua } }) },
+] as const;

@@ -2,7 +2,7 @@
  * [HostRoutes]* of one host -> ScopedRouteConfiguration.
  *
  * An exact host has a scope of its own, so that a change of it is one small resource at any number of hosts. Wildcard hosts of a chain
- * share the scope `*`, which the fallback filter chooses when the exact one has no route (scope-key.ts).
+ * share the scope `*`, which the fallback filters choose when the exact one has no route (scope-key.ts).
  */
 import { hostScopeName, wildcardHost } from '../../ir/names.ts';
 import { type ObjectRef, refKey } from '../../ir/object-ref.ts';
@@ -12,7 +12,7 @@ import { policyFilters } from '../filters/order.ts';
 import { type Any, type Route, type VirtualHost, any, encode } from '../proto/index.ts';
 import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
 import { routeOf } from './route.ts';
-import { fallbackFilter, scopeHeader } from './scope-key.ts';
+import { fallbackFilters, scopeHeader } from './scope-key.ts';
 
 /** Key of the scope that a host belongs to, within the proxies of a Gateway. */
 export function scopeKeyOf(h: HostRoutes): string {
@@ -111,7 +111,7 @@ const noopFilters: Record<string, Any> = Object.fromEntries(policyFilters.flatMa
  * they are in a request whose host was found only in its canonical form (upper case), and `disabled` comes too late for it.
  */
 const idleFilters: Record<string, Any> = Object.fromEntries([
-  [fallbackFilter.name, disabled],
+  ...fallbackFilters.map((f) => [f.name, disabled]),
   ...policyFilters.map((f) => [f.name, f.noop ?? disabled]),
 ]);
 

@@ -68,7 +68,7 @@ beforeAll(async () => {
       'routes.yaml':
         routeOf('exact', ['exact.example.com'], rules) +
         routeOf('wild', ['*.wild.example.com'], rules) +
-        routeOf('partial', ['partial.wild.example.com'], [ruleOf(at('/only-this'))]),
+        routeOf('partial', ['partial.wild.example.com', 'bare.example.com'], [ruleOf(at('/only-this'))]),
       'policies.yaml': policies,
     },
     [80],
@@ -237,3 +237,15 @@ describe.each(hosts)('%s', (host) => {
     socket.destroy();
   });
 });
+
+test.each(['unknown.example.com', 'bare.example.com', 'BARE.example.com'])(
+  'a body that leads nowhere is not waited for: %s',
+  async (host) => {
+    const socket = connect(gateway.port(80), '127.0.0.1');
+    let received = '';
+    socket.setEncoding('utf8').on('data', (text: string) => (received += text));
+    socket.write(`POST /no-route HTTP/1.1\r\nhost: ${host}\r\ncontent-length: 10\r\n\r\nfirst`);
+    await eventually('it is answered before its body has ended', () => received.startsWith('HTTP/1.1 404'), 3000);
+    socket.destroy();
+  },
+);
