@@ -90,8 +90,8 @@ function asStored(object: KubeObject): KubeObject {
 
 const order = [TypeUrl.listener, TypeUrl.scopedRoute, TypeUrl.route, TypeUrl.cluster, TypeUrl.endpoint, TypeUrl.secret];
 
-/** The output part of a golden. Private keys and listeners' constant parts are left out: they say nothing about the case. */
-export function renderTranslation({ statuses, resources }: Translation): string {
+/** The output part of a golden. Private keys and listeners' constant parts are left out, unless it is `whole`: they say nothing about the case. */
+export function renderTranslation({ statuses, resources }: Translation, whole = false): string {
   const out = {
     status: Object.fromEntries(
       statuses
@@ -107,7 +107,7 @@ export function renderTranslation({ statuses, resources }: Translation): string 
         [r.type.split('.').at(-1) ?? '']: toJson(messageNameOf(r.type) as 'envoy.config.listener.v3.Listener', r.bytes),
       })),
   };
-  return dump(withoutConstants(out), { lineWidth: 140, noRefs: true, sortKeys: false });
+  return dump(whole ? out : withoutConstants(out), { lineWidth: 140, noRefs: true, sortKeys: false });
 }
 
 function statusOf(s: StatusReport): unknown {
