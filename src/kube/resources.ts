@@ -27,6 +27,7 @@ import type {
   TLSRoute,
   UDPRoute,
 } from './types/gateway-api.ts';
+import type { DestinationRule, ServiceEntry, WorkloadEntry } from './types/istio-networking.ts';
 import type { KubeObject } from './types/meta.ts';
 
 /** A kind as the API server serves it. `T` is what a call with this resource returns. */
@@ -108,6 +109,11 @@ export const Backends = define(kgateway, 'v1alpha1', 'Backend', 'backends');
 export const DirectResponses = define(kgateway, 'v1alpha1', 'DirectResponse', 'directresponses');
 export const GatewayExtensions = define(kgateway, 'v1alpha1', 'GatewayExtension', 'gatewayextensions');
 export const GatewayParameters = define(kgateway, 'v1alpha1', 'GatewayParameters', 'gatewayparameters');
+
+const istioNetworking = 'networking.istio.io';
+export const ServiceEntries = define<ServiceEntry>(istioNetworking, 'v1', 'ServiceEntry', 'serviceentries');
+export const WorkloadEntries = define<WorkloadEntry>(istioNetworking, 'v1', 'WorkloadEntry', 'workloadentries');
+export const DestinationRules = define<DestinationRule>(istioNetworking, 'v1', 'DestinationRule', 'destinationrules');
 
 /** The resource of an object's group and kind; the version is not looked at. */
 export function resourceOf(group: string, kind: string): Resource | undefined {
