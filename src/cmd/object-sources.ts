@@ -8,6 +8,7 @@ export function objectSources(sources: ObjectSources): Readonly<Record<string, S
     GatewayClass: sources.classes,
     Gateway: sources.gateways,
     HTTPRoute: sources.httpRoutes,
+    GRPCRoute: sources.grpcRoutes,
     ReferenceGrant: sources.referenceGrants,
     Service: sources.services,
     EndpointSlice: sources.endpointSlices,

@@ -4,7 +4,7 @@ import type { GatewayParameters } from '../deploy/gatewayparameters.ts';
 import { type Graph, type Source, source } from '../krt/index.ts';
 import { sameSpec, sameVersion } from '../kube/reflector.ts';
 import type { EndpointSlice, Namespace, Secret, Service } from '../kube/types/core.ts';
-import type { Gateway, GatewayClass, HTTPRoute, ReferenceGrant } from '../kube/types/gateway-api.ts';
+import type { GRPCRoute, Gateway, GatewayClass, HTTPRoute, ReferenceGrant } from '../kube/types/gateway-api.ts';
 import { type KubeObject, keyOf } from '../kube/types/meta.ts';
 import type { TrafficPolicy } from '../policy/trafficpolicy/schema.ts';
 import { type ConnectedProxy, type Rejection, rejectionKey } from '../xds/resource.ts';
@@ -14,6 +14,7 @@ export interface ObjectSources {
   readonly classes: Source<GatewayClass>;
   readonly gateways: Source<Gateway>;
   readonly httpRoutes: Source<HTTPRoute>;
+  readonly grpcRoutes: Source<GRPCRoute>;
   readonly referenceGrants: Source<ReferenceGrant>;
   readonly services: Source<Service>;
   readonly endpointSlices: Source<EndpointSlice>;
@@ -40,6 +41,7 @@ export function createSources(g: Graph): Sources {
     classes: objects<GatewayClass>('GatewayClass'),
     gateways: objects<Gateway>('Gateway'),
     httpRoutes: objects<HTTPRoute>('HTTPRoute'),
+    grpcRoutes: objects<GRPCRoute>('GRPCRoute'),
     referenceGrants: objects<ReferenceGrant>('ReferenceGrant'),
     services: versioned<Service>('Service'),
     endpointSlices: versioned<EndpointSlice>('EndpointSlice'),

@@ -56,13 +56,17 @@ export function resolveBackend(ctx: Ctx, inputs: BackendInputs, from: GrantSubje
   }
   const port = service.ports.find((p) => p.port === ref.port && p.protocol === 'TCP') ?? service.ports.find((p) => p.port === ref.port);
   if (!port) return unresolved('BackendNotFound', `Service ${namespace}/${ref.name} has no port ${ref.port}; it has ${portsOf(service)}`);
-  return { ok: true, cluster: clusterOf(service, port, upstreamProtocol(port)) };
+  const declared = upstreamProtocol(port);
+  // gRPC is HTTP/2. Where the Service does not say so, HTTPRoutes to the same port go on as they are.
+  return from.kind === 'GRPCRoute' && declared !== 'http2'
+    ? { ok: true, cluster: clusterOf(service, port, 'http2', 'grpc') }
+    : { ok: true, cluster: clusterOf(service, port, declared) };
 }
 
-function clusterOf(service: ServiceView, port: ServicePortView, protocol: UpstreamProtocol): Cluster {
+function clusterOf(service: ServiceView, port: ServicePortView, protocol: UpstreamProtocol, variant = ''): Cluster {
   return {
-    name: serviceClusterName(service.namespace, service.name, port.port),
-    statName: serviceStatName(service.namespace, service.name, port.port),
+    name: serviceClusterName(service.namespace, service.name, port.port, variant),
+    statName: serviceStatName(service.namespace, service.name, port.port, variant),
     protocol,
     service: `${service.namespace}/${service.name}`,
     portName: port.name,

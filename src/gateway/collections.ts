@@ -4,7 +4,7 @@
  *   GatewayClass ─┐
  *   Secret ───────┼─> Gateways ─────> ProxyListeners, Certificates, boundaries ─┐
  *   Gateway ──────┘       │                                                     ├─> HostRoutes, grouped by scope
- *   HTTPRoute ──> RouteParents ──┐                                              │
+ *   routes ─────> RouteParents ──┐ (routes.ts)                                  │
  *       └───────> RouteRules ────┴──> ServedRoutes (with TrafficPolicies) ──────┘─> ClusterUses, by Gateway and cluster
  *   Service ──────────┘ └─> Clusters <── ClusterUses
  *   EndpointSlice ──────────> Endpoints of those clusters
@@ -17,28 +17,27 @@ import type { StatusReport } from '../ir/report.ts';
 import type { HostRoutes } from '../ir/route.ts';
 import { type Collection, type Ctx, type Graph, type Group, type Index, flatMap, group, join, map } from '../krt/index.ts';
 import type { EndpointSlice, Namespace, Secret, Service } from '../kube/types/core.ts';
-import type { Gateway, GatewayClass, HTTPRoute, ReferenceGrant } from '../kube/types/gateway-api.ts';
+import type { Gateway, GatewayClass, ReferenceGrant } from '../kube/types/gateway-api.ts';
 import { type KubeObject, keyOf } from '../kube/types/meta.ts';
 import { attachmentKeys } from '../policy/attachment.ts';
 import type { Policy } from '../policy/plugin.ts';
 import { type PolicyAttachment, missingTargets, policyStatus } from '../policy/status.ts';
 import type { TrafficPolicy } from '../policy/trafficpolicy/schema.ts';
 import { trafficPolicyKind } from '../policy/trafficpolicy/trafficpolicy.ts';
-import { gatewayGroup } from './conditions.ts';
 import { endpointsOf, slicesOf } from './endpoints.ts';
 import { type GatewayView, certificatesOf, isOurs, proxyListeners, translateGateway } from './gateway.ts';
-import { type RouteParents, type RouteRules, attachRoute, translateRules } from './httproute.ts';
 import { type KeyPair, certificateKey, keyPairOf, mayRead } from './listener-certificate.ts';
 import { grantsOf } from './referencegrant.ts';
+import { type RouteKindName, type RouteObject, type RouteParents, type RouteRules, routeKey, routeRef } from './route.ts';
+import { type RouteInputs, routeCollections, routeSources } from './routes.ts';
 import { type ClusterUse, type ServedRoute, listenerBoundaries, serveRoute } from './served-route.ts';
 import { type RejectedObject, gatewayClassStatus, gatewayStatus, listenerKey, routeStatus } from './status.ts';
 import { namespaceViews, serviceViews } from './views.ts';
 
 /** What is watched. */
-export interface GatewayApiInputs {
+export interface GatewayApiInputs extends RouteInputs {
   readonly classes: Collection<GatewayClass>;
   readonly gateways: Collection<Gateway>;
-  readonly httpRoutes: Collection<HTTPRoute>;
   readonly referenceGrants: Collection<ReferenceGrant>;
   readonly services: Collection<Service>;
   readonly endpointSlices: Collection<EndpointSlice>;
@@ -115,8 +114,7 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs): GatewayApi {
   const policies = map(g, inputs.trafficPolicies, { name: 'TrafficPolicies' }, (_ctx, policy) => trafficPolicyKind.parse(policy));
   const policiesByTarget = policies.index('target', attachmentKeys);
 
-  const rules = map(g, inputs.httpRoutes, { name: 'RouteRules' }, (ctx, route) => translateRules(ctx, { services, grants }, route));
-  const parents = map(g, inputs.httpRoutes, { name: 'RouteParents' }, (ctx, route) => attachRoute(ctx, { gateways, namespaces }, route));
+  const { rules, parents } = routeCollections(g, inputs, { services, grants }, { gateways, namespaces });
   const served = map(g, parents, { name: 'ServedRoutes' }, (ctx, route) =>
     serveRoute(ctx, { rules, gateways, policies, policiesByTarget }, route),
   );
@@ -148,7 +146,7 @@ function sameKeyPair(a: KeyPair, b: KeyPair): boolean {
 }
 
 function hostRoutesKey(h: HostRoutes): string {
-  return `${h.scope}|${h.chain}|${h.host}|${h.owner}|${h.order.key}`;
+  return `${h.scope}|${h.chain}|${h.host}|${h.owner}|${refKey(h.origin)}`;
 }
 
 interface PolicyOutcome {
@@ -223,17 +221,19 @@ export function gatewayApiStatuses(g: Graph, inputs: GatewayApiInputs, api: Gate
       deployProblem: ctx.fetchOne(more.deployProblems, view.key)?.message,
     }),
   );
-  const routes = map(g, inputs.httpRoutes, { name: 'RouteStatuses', key }, (ctx, route): StatusReport | undefined => {
-    const parents = ctx.fetchOne(api.parents, keyOf(route));
-    // Entries of ours from an earlier parent are taken back.
-    if (!parents) return withoutParents(route);
-    return routeStatus(parents, {
-      rules: ctx.fetchOne(api.rules, parents.key),
-      replacedByPolicy: ctx.fetchOne(api.served, parents.key)?.replaced ?? [],
-      rejected: (ref) => messagesOf(ctx.fetch(more.rejected.collection, { index: more.rejected, is: refKey(ref) })),
-    });
-  });
-  return join(g, { name: 'Statuses' }, [classes, gateways, routes, policyStatuses(g, inputs, api)]);
+  const routes = routeSources(inputs).map(({ kind, routes: source }) =>
+    map(g, source, { name: `${kind}Statuses`, key }, (ctx, route): StatusReport => {
+      const parents = ctx.fetchOne(api.parents, routeKey(kind, route));
+      // Entries of ours from an earlier parent are taken back.
+      if (!parents) return withoutParents(kind, route);
+      return routeStatus(parents, {
+        rules: ctx.fetchOne(api.rules, parents.key),
+        replacedByPolicy: ctx.fetchOne(api.served, parents.key)?.replaced ?? [],
+        rejected: (ref) => messagesOf(ctx.fetch(more.rejected.collection, { index: more.rejected, is: refKey(ref) })),
+      });
+    }),
+  );
+  return join(g, { name: 'Statuses' }, [classes, gateways, ...routes, policyStatuses(g, inputs, api)]);
 }
 
 /** Several proxies refuse the same thing with the same words. */
@@ -241,12 +241,12 @@ function messagesOf(rejected: readonly RejectedObject[]): readonly string[] {
   return [...new Set(rejected.map((r) => r.message))];
 }
 
-function withoutParents(route: HTTPRoute): StatusReport {
-  const object = { group: gatewayGroup, kind: 'HTTPRoute', namespace: route.metadata.namespace ?? '', name: route.metadata.name };
-  return { form: 'parents', object, generation: route.metadata.generation ?? 0, entries: [] };
+function withoutParents(kind: RouteKindName, route: RouteObject): StatusReport {
+  return { form: 'parents', object: routeRef(kind, route), generation: route.metadata.generation ?? 0, entries: [] };
 }
 
 function policyStatuses(g: Graph, inputs: GatewayApiInputs, api: GatewayApi): Collection<StatusReport> {
+  const kinds = routeSources(inputs);
   const outcomes = flatMap(g, api.served, { name: 'PolicyOutcomes', key: outcomeKey }, (_ctx, s) =>
     s.attachments.map((outcome) => ({ route: s.key, outcome })),
   );
@@ -256,7 +256,8 @@ function policyStatuses(g: Graph, inputs: GatewayApiInputs, api: GatewayApi): Co
     const missing = missingTargets(policy, (ref) => {
       const object = ref.kind === 'Gateway' ? ctx.fetchOne(inputs.gateways, `${ref.namespace}/${ref.name}`) : undefined;
       if (object) return hasSection(object.spec.listeners, ref.section) ? 'found' : 'section';
-      const route = ref.kind === 'HTTPRoute' ? ctx.fetchOne(inputs.httpRoutes, `${ref.namespace}/${ref.name}`) : undefined;
+      const routes = kinds.find((k) => k.kind === ref.kind)?.routes;
+      const route = routes && ctx.fetchOne(routes, `${ref.namespace}/${ref.name}`);
       if (route) return hasSection(route.spec.rules ?? [], ref.section) ? 'found' : 'section';
       return 'object';
     });

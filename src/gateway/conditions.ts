@@ -65,6 +65,7 @@ export const route = {
   noMatchingParent: (why: string): ConditionIntent => fails('Accepted', 'NoMatchingParent', why),
   notAllowed: (why: string): ConditionIntent => fails('Accepted', 'NotAllowedByListeners', why),
   noMatchingHostname: (why: string): ConditionIntent => fails('Accepted', 'NoMatchingListenerHostname', why),
+  hostnameConflict: (why: string): ConditionIntent => fails('Accepted', 'HostnameConflict', why),
   unsupportedValue: (why: string): ConditionIntent => fails('Accepted', 'UnsupportedValue', why),
   partiallyInvalid: (why: string): ConditionIntent => holds('PartiallyInvalid', 'UnsupportedValue', why),
   resolvedRefs: holds('ResolvedRefs', 'ResolvedRefs', 'Successfully resolved all references'),

@@ -41,7 +41,11 @@ export interface GatewayListener {
   readonly conditions: readonly ConditionIntent[];
 }
 
-const httpKinds: readonly RouteKind[] = [{ group: gatewayGroup, kind: 'HTTPRoute' }];
+const httpKinds = kindsOf('HTTPRoute', 'GRPCRoute');
+
+function kindsOf(...kinds: readonly string[]): readonly RouteKind[] {
+  return kinds.map((kind) => ({ group: gatewayGroup, kind }));
+}
 
 /** What each protocol carries. The table also says which protocols may share a port. */
 const protocols: Readonly<Record<string, { readonly kinds: readonly RouteKind[]; readonly tls: boolean }>> = {

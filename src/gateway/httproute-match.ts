@@ -44,7 +44,8 @@ function pathMatch(path: HTTPPathMatch | undefined, field: string, problems: Pro
   }
 }
 
-function namedMatches(
+/** Translates matches of headers or query parameters, of any kind of route; names are brought into the form in which they are compared. */
+export function namedMatches(
   matches: readonly HTTPHeaderMatch[] | undefined,
   field: string,
   problems: Problem[],

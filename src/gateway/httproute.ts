@@ -1,68 +1,65 @@
 /**
- * HTTPRoutes, in two halves that change for different reasons:
- *
- *   [HTTPRoute] + [Service, ReferenceGrant]   -> RouteRules    what it does
- *   [HTTPRoute] + [Gateway, Namespace]        -> RouteParents  where it serves
+ * HTTPRoute rules: their matches, timeouts and retries. Filters and backends are those of every kind of route (route-rule.ts).
  */
-import type { ObjectRef } from '../ir/object-ref.ts';
-import type { RouteOrder } from '../ir/route.ts';
+import type { RetryPolicy, RoutePolicies, Timeouts } from '../ir/policy.ts';
 import type { Ctx } from '../krt/index.ts';
-import type { HTTPRoute } from '../kube/types/gateway-api.ts';
-import { keyOf } from '../kube/types/meta.ts';
-import { type AttachmentInputs, type ParentAttachment, attach } from './attachment.ts';
-import { type BackendInputs, routeSubject } from './backendref.ts';
-import { gatewayGroup } from './conditions.ts';
-import { type TranslatedRule, translateRule } from './httproute-rule.ts';
+import type { HTTPRouteRetry, HTTPRouteRule, HTTPRouteTimeouts } from '../kube/types/gateway-api.ts';
+import { durationMs, invalidDuration } from '../policy/duration.ts';
+import type { Problem } from '../policy/problem.ts';
+import type { BackendInputs } from './backendref.ts';
+import { httpMatch } from './httproute-match.ts';
+import type { GrantSubject } from './referencegrant.ts';
+import { type RuleId, type TranslatedRule, translateRule } from './route-rule.ts';
 
-export interface RouteRules {
-  readonly key: string;
-  readonly ref: ObjectRef;
-  readonly generation: number;
-  readonly order: RouteOrder;
-  readonly rules: readonly TranslatedRule[];
+/** Translates a rule of an HTTPRoute. Without matches it takes every request (Gateway API: HTTPRouteRule.matches). */
+export function translateHttpRule(ctx: Ctx, inputs: BackendInputs, from: GrantSubject, rule: HTTPRouteRule, id: RuleId): TranslatedRule {
+  const matches = (rule.matches?.length ? rule.matches : [{}]).map((m, i) => httpMatch(m, `${id.field}.matches[${i}]`));
+  const problems: Problem[] = [];
+  const policies = routePolicies(rule, id.field, problems);
+  return translateRule(ctx, inputs, from, { ...rule, matches, policies, problems }, id);
 }
 
-export interface RouteParents {
-  readonly key: string;
-  readonly ref: ObjectRef;
-  readonly generation: number;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly parents: readonly ParentAttachment[];
+function routePolicies(rule: HTTPRouteRule, field: string, problems: Problem[]): RoutePolicies {
+  const timeouts = timeoutsOf(rule.timeouts, rule.retry, `${field}.timeouts`, problems);
+  const retry = retryOf(rule.retry, rule.timeouts, `${field}.retry`, problems);
+  return { ...(timeouts && { timeouts }), ...(retry && { retry }) };
 }
 
-/** Name of a rule among those of its route: the user's, else its position. */
-export function ruleName(name: string | undefined, index: number): string {
-  return name ?? String(index);
+/** Without retries a backend request is the request, so the smaller of the two timeouts holds (Gateway API: HTTPRouteTimeouts). */
+function timeoutsOf(
+  timeouts: HTTPRouteTimeouts | undefined,
+  retry: HTTPRouteRetry | undefined,
+  field: string,
+  problems: Problem[],
+): Timeouts | undefined {
+  const request = parseDuration(timeouts?.request, `${field}.request`, problems);
+  const backend = retry ? undefined : parseDuration(timeouts?.backendRequest, `${field}.backendRequest`, problems);
+  const limits = [request, backend].filter((ms): ms is number => ms !== undefined && ms > 0);
+  if (limits.length > 0) return { requestMs: Math.min(...limits) };
+  return request === undefined && backend === undefined ? undefined : { requestMs: 0 };
 }
 
-function refOf(route: HTTPRoute): ObjectRef {
-  return { group: gatewayGroup, kind: 'HTTPRoute', namespace: route.metadata.namespace ?? '', name: route.metadata.name };
-}
-
-/** Translates the rules of a route. */
-export function translateRules(ctx: Ctx, inputs: BackendInputs, route: HTTPRoute): RouteRules {
-  const ref = refOf(route);
-  const from = routeSubject('HTTPRoute', ref.namespace);
+function retryOf(
+  retry: HTTPRouteRetry | undefined,
+  timeouts: HTTPRouteTimeouts | undefined,
+  field: string,
+  problems: Problem[],
+): RetryPolicy | undefined {
+  if (!retry) return undefined;
+  const perTry = parseDuration(timeouts?.backendRequest, 'spec.rules.timeouts.backendRequest', problems);
+  const backoff = parseDuration(retry.backoff, `${field}.backoff`, problems);
   return {
-    key: keyOf(route),
-    ref,
-    generation: route.metadata.generation ?? 0,
-    order: { created: route.metadata.creationTimestamp ?? '', key: keyOf(route) },
-    rules: (route.spec.rules ?? []).map((rule, i) =>
-      translateRule(ctx, inputs, from, rule, {
-        name: `httproute/${ref.namespace}/${ref.name}/${ruleName(rule.name, i)}`,
-        origin: { ...ref, section: ruleName(rule.name, i) },
-        field: `spec.rules[${i}]`,
-      }),
-    ),
+    retryOn: ['connect-failure', 'refused-stream', 'reset', 'unavailable', 'cancelled', 'retriable-status-codes'],
+    statusCodes: (retry.codes ?? []).map(Number),
+    attempts: retry.attempts ?? 1,
+    backoffBaseMs: Math.max(1, backoff ?? 25),
+    ...(perTry && { perTryTimeoutMs: perTry }),
   };
 }
 
-/** Attaches a route to its parents; undefined when none of them is ours. */
-export function attachRoute(ctx: Ctx, inputs: AttachmentInputs, route: HTTPRoute): RouteParents | undefined {
-  const ref = refOf(route);
-  const attaching = { kind: { group: gatewayGroup, kind: 'HTTPRoute' }, namespace: ref.namespace, hostnames: route.spec.hostnames };
-  const parents = (route.spec.parentRefs ?? []).flatMap((parentRef) => attach(ctx, inputs, attaching, parentRef) ?? []);
-  if (parents.length === 0) return undefined;
-  return { key: keyOf(route), ref, generation: route.metadata.generation ?? 0, labels: route.metadata.labels ?? {}, parents };
+function parseDuration(text: string | undefined, field: string, problems: Problem[]): number | undefined {
+  if (text === undefined) return undefined;
+  const ms = durationMs(text);
+  if (ms === undefined) problems.push({ field, message: invalidDuration(text) });
+  return ms;
 }

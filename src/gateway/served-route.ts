@@ -16,8 +16,8 @@ import { effectivePolicies, withOwnPolicies } from '../policy/trafficpolicy/traf
 import type { AttachedListener, ParentAttachment } from './attachment.ts';
 import { entryOf } from './gateway-listener.ts';
 import type { GatewayView } from './gateway.ts';
-import type { RouteParents, RouteRules } from './httproute.ts';
-import { type TranslatedRule, replacedBody } from './httproute-rule.ts';
+import type { RouteParents, RouteRules } from './route.ts';
+import { type TranslatedRule, replacedBody } from './route-rule.ts';
 
 export interface ServedRoute {
   readonly key: string;

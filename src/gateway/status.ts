@@ -16,7 +16,7 @@ import {
 } from './conditions.ts';
 import type { GatewayListener } from './gateway-listener.ts';
 import type { GatewayView } from './gateway.ts';
-import type { RouteParents, RouteRules } from './httproute.ts';
+import type { RouteParents, RouteRules } from './route.ts';
 import { supportedFeatures } from './supported-features.ts';
 
 /** Something that a proxy refused, on the object that it was made from. */

@@ -1,5 +1,7 @@
 /** Gateway API features that this controller passes the conformance tests of; written to `GatewayClass.status.supportedFeatures`, sorted. */
 export const supportedFeatures: readonly string[] = [
+  'GRPCRoute',
+  'GRPCRouteNamedRouteRule',
   'Gateway',
   'GatewayAddressEmpty',
   'GatewayHTTPListenerIsolation',

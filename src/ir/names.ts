@@ -3,14 +3,17 @@
  * dashboards know goes into `alt_stat_name`.
  */
 
-/** `outbound|80||echo.demo.svc.cluster.local`: the cluster of one port of one Service, whoever routes to it. */
-export function serviceClusterName(namespace: string, name: string, port: number, domain = 'cluster.local'): string {
-  return `outbound|${port}||${name}.${namespace}.svc.${domain}`;
+/**
+ * `outbound|80||echo.demo.svc.cluster.local`: the cluster of one port of one Service, whoever routes to it. `variant` tells clusters of a port
+ * apart that speak differently; it stands where Istio has the subset.
+ */
+export function serviceClusterName(namespace: string, name: string, port: number, variant = '', domain = 'cluster.local'): string {
+  return `outbound|${port}|${variant}|${name}.${namespace}.svc.${domain}`;
 }
 
 /** `kube_demo_echo_80`: the same cluster as kgateway's metrics name it. */
-export function serviceStatName(namespace: string, name: string, port: number): string {
-  return `kube_${namespace}_${name}_${port}`;
+export function serviceStatName(namespace: string, name: string, port: number, variant = ''): string {
+  return `kube_${namespace}_${name}_${port}${variant && `_${variant}`}`;
 }
 
 /** A cluster that never exists: the weighted share of an invalid backend goes there and is answered with 500. */

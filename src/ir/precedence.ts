@@ -8,6 +8,10 @@ const pathRank: Record<PathMatch['type'], number> = { exact: 0, regex: 1, prefix
  * shorter, then a method, then more headers, then more query parameters.
  */
 export function compareMatches(a: HttpMatch, b: HttpMatch): number {
+  // gRPC goes by length alone (Gateway API: GRPCRouteRule.matches). Both kinds never share a host of a listener.
+  if (a.grpc && b.grpc) {
+    return b.grpc.service - a.grpc.service || b.grpc.method - a.grpc.method || b.headers.length - a.headers.length;
+  }
   return (
     pathRank[a.path.type] - pathRank[b.path.type] ||
     b.path.value.length - a.path.value.length ||

@@ -28,6 +28,8 @@ export interface HttpMatch {
   readonly method?: string;
   readonly headers: readonly NamedMatch[];
   readonly queryParams: readonly NamedMatch[];
+  /** Of a gRPC match: how many characters of service and method it names, which is what its precedence goes by. */
+  readonly grpc?: { readonly service: number; readonly method: number };
 }
 
 export type PathRewrite =
@@ -65,6 +67,8 @@ export type RouteAction =
       readonly hostRewrite?: string;
       readonly pathRewrite?: PathRewrite;
       readonly mirrors: readonly Mirror[];
+      /** Answers the share of invalid backends; 500 unless given. 503 is what gRPC clients know as UNAVAILABLE. */
+      readonly invalidStatus?: 503;
     }
   | { readonly type: 'redirect'; readonly redirect: Redirect }
   | { readonly type: 'direct'; readonly status: number; readonly body?: string };

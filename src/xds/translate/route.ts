@@ -103,7 +103,7 @@ function actionOf(
   }
   const destination = destinationOf(action.backends);
   // Nothing to send it to: no backendRefs, or none with weight (Gateway API: HTTPRouteRule.backendRefs).
-  if (!destination) return { direct_response: { status: 500 } };
+  if (!destination) return { direct_response: { status: action.invalidStatus ?? 500 } };
   return { route: { ...destination, ...forwarding(action, policies, match) } };
 }
 
@@ -133,7 +133,8 @@ function clusterWeight(backend: WeightedBackend): WeightedCluster_ClusterWeight 
 function forwarding(action: Action & { type: 'forward' }, policies: RoutePolicies, match: HttpMatch): RouteAction {
   const { timeouts, retry } = policies;
   return {
-    cluster_not_found_response_code: ClusterNotFound.INTERNAL_SERVER_ERROR,
+    cluster_not_found_response_code:
+      action.invalidStatus === 503 ? ClusterNotFound.SERVICE_UNAVAILABLE : ClusterNotFound.INTERNAL_SERVER_ERROR,
     // Without a timeout of the user there is none: Envoy's 15 seconds would cut off long answers and streams.
     timeout: duration(timeouts?.requestMs ?? 0),
     ...(timeouts?.streamIdleMs !== undefined && { idle_timeout: duration(timeouts.streamIdleMs) }),

@@ -1,13 +1,13 @@
 /**
- * One rule of an HTTPRoute.
+ * One rule of an HTTPRoute or GRPCRoute, its matches translated by its kind.
  *
- *   [HTTPRouteRule] = [matches] + [filters] + [backendRefs] -> RouteRule + what is wrong with it
+ *   [matches] + [filters] + [backendRefs] -> RouteRule + what is wrong with it
  *
  * A rule with an invalid match is dropped; one with an invalid filter or policy is replaced by a 500, so that traffic never passes with a
  * part of its policy missing. All other rules keep serving.
  */
 import type { Cluster } from '../ir/backend.ts';
-import type { HeaderModifier, RetryPolicy, RoutePolicies, Timeouts } from '../ir/policy.ts';
+import type { HeaderModifier, RoutePolicies } from '../ir/policy.ts';
 import type { HttpMatch, Mirror, PathRewrite, Redirect, RouteAction, RouteRule, WeightedBackend } from '../ir/route.ts';
 import type { Ctx } from '../krt/index.ts';
 import type {
@@ -17,17 +17,12 @@ import type {
   HTTPRequestMirrorFilter,
   HTTPRequestRedirectFilter,
   HTTPRouteFilter,
-  HTTPRouteRetry,
-  HTTPRouteRule,
-  HTTPRouteTimeouts,
 } from '../kube/types/gateway-api.ts';
 import { corsPolicy } from '../policy/cors.ts';
-import { durationMs, invalidDuration } from '../policy/duration.ts';
 import { headerModifier } from '../policy/headers.ts';
 import type { Problem } from '../policy/problem.ts';
 import { type BackendInputs, type BackendTarget, resolveBackend } from './backendref.ts';
 import type { UnresolvedReason } from './conditions.ts';
-import { httpMatch } from './httproute-match.ts';
 import type { GrantSubject } from './referencegrant.ts';
 
 export interface UnresolvedRef {
@@ -42,18 +37,22 @@ export interface ExtensionRef {
   readonly name: string;
 }
 
-export interface TranslatedRule {
-  /** Absent: the rule was dropped. */
-  readonly rule?: RouteRule;
-  /** Name that the user gave it: what the `sectionName` of a policy refers to. */
-  readonly section?: string;
-  readonly extensionRefs: readonly ExtensionRef[];
+/** What comes of a rule of any kind of route. */
+export interface RuleOutcome {
   readonly clusters: readonly Cluster[];
   readonly unresolved: readonly UnresolvedRef[];
   /** Invalid matches: the rule was dropped. */
   readonly dropped: readonly Problem[];
   /** Invalid filters: the rule was replaced by a 500. */
   readonly replaced: readonly Problem[];
+}
+
+export interface TranslatedRule extends RuleOutcome {
+  /** Absent: the rule was dropped. */
+  readonly rule?: RouteRule;
+  /** Name that the user gave it: what the `sectionName` of a policy refers to. */
+  readonly section?: string;
+  readonly extensionRefs: readonly ExtensionRef[];
 }
 
 /** Body of the answer that stands in for a rule that could not be translated whole; kgateway's wording. */
@@ -71,26 +70,36 @@ interface FilterResult {
   extensionRefs: ExtensionRef[];
 }
 
-/** Translates a rule. `name` and `origin` identify it; `from` is the route, as the subject of its references. */
-export function translateRule(
-  ctx: Ctx,
-  inputs: BackendInputs,
-  from: GrantSubject,
-  rule: HTTPRouteRule,
-  id: { readonly name: string; readonly origin: RouteRule['origin']; readonly field: string },
-): TranslatedRule {
-  const dropped: Problem[] = [];
+/** A rule, as far as its kind is of no matter. */
+export interface RuleParts {
+  readonly name?: string;
+  readonly matches: readonly { readonly match: HttpMatch; readonly problems: readonly Problem[] }[];
+  readonly filters?: readonly HTTPRouteFilter[];
+  readonly backendRefs?: readonly HTTPBackendRef[];
+  /** What the rule itself says of timeouts and retries, and what is wrong there. */
+  readonly policies: RoutePolicies;
+  readonly problems: readonly Problem[];
+  readonly invalidStatus?: 503;
+}
+
+/** `name` is unique over all routes; `field` is where problems are. */
+export interface RuleId {
+  readonly name: string;
+  readonly origin: RouteRule['origin'];
+  readonly field: string;
+}
+
+/** Translates a rule. `from` is the route, as the subject of its references. */
+export function translateRule(ctx: Ctx, inputs: BackendInputs, from: GrantSubject, rule: RuleParts, id: RuleId): TranslatedRule {
+  const dropped = rule.matches.flatMap((m) => m.problems);
   const replaced: Problem[] = [];
   const unresolved: UnresolvedRef[] = [];
   const clusters: Cluster[] = [];
 
-  const matches = (rule.matches?.length ? rule.matches : [{}]).map((m, i) => {
-    const { match, problems } = httpMatch(m, `${id.field}.matches[${i}]`);
-    dropped.push(...problems);
-    return match;
-  });
+  const matches = rule.matches.map((m) => m.match);
   const filters = translateFilters(rule.filters ?? [], matches, `${id.field}.filters`, replaced);
-  const policies = { ...filters.policies, ...routePolicies(rule, id.field, replaced) };
+  const policies = { ...filters.policies, ...rule.policies };
+  replaced.push(...rule.problems);
 
   const resolve = (ref: BackendTarget): string | undefined => {
     const backend = resolveBackend(ctx, inputs, from, ref);
@@ -119,6 +128,7 @@ export function translateRule(
             mirrors,
             ...(filters.hostRewrite !== undefined && { hostRewrite: filters.hostRewrite }),
             ...(filters.pathRewrite && { pathRewrite: filters.pathRewrite }),
+            ...(rule.invalidStatus !== undefined && { invalidStatus: rule.invalidStatus }),
           };
   return {
     rule: {
@@ -189,7 +199,7 @@ function translateFilters(
 }
 
 /**
- * Header values of HTTPRoute filters are literal: percent signs are doubled, so that Envoy does not read its own operators into them.
+ * Header values of filters are literal: percent signs are doubled, so that Envoy does not read its own operators into them.
  * `Host` may be set (it is a header to the user): that is Envoy's host rewrite.
  */
 function literalHeaders(
@@ -272,49 +282,4 @@ function mirrorShare(mirror: HTTPRequestMirrorFilter): number {
   if (mirror.percent !== undefined) return mirror.percent * 10_000;
   if (mirror.fraction) return Math.round((mirror.fraction.numerator / (mirror.fraction.denominator ?? 100)) * 1_000_000);
   return 1_000_000;
-}
-
-function routePolicies(rule: HTTPRouteRule, field: string, problems: Problem[]): RoutePolicies {
-  const timeouts = timeoutsOf(rule.timeouts, rule.retry, `${field}.timeouts`, problems);
-  const retry = retryOf(rule.retry, rule.timeouts, `${field}.retry`, problems);
-  return { ...(timeouts && { timeouts }), ...(retry && { retry }) };
-}
-
-/** Without retries a backend request is the request, so the smaller of the two timeouts holds (Gateway API: HTTPRouteTimeouts). */
-function timeoutsOf(
-  timeouts: HTTPRouteTimeouts | undefined,
-  retry: HTTPRouteRetry | undefined,
-  field: string,
-  problems: Problem[],
-): Timeouts | undefined {
-  const request = parseDuration(timeouts?.request, `${field}.request`, problems);
-  const backend = retry ? undefined : parseDuration(timeouts?.backendRequest, `${field}.backendRequest`, problems);
-  const limits = [request, backend].filter((ms): ms is number => ms !== undefined && ms > 0);
-  if (limits.length > 0) return { requestMs: Math.min(...limits) };
-  return request === undefined && backend === undefined ? undefined : { requestMs: 0 };
-}
-
-function retryOf(
-  retry: HTTPRouteRetry | undefined,
-  timeouts: HTTPRouteTimeouts | undefined,
-  field: string,
-  problems: Problem[],
-): RetryPolicy | undefined {
-  if (!retry) return undefined;
-  const perTry = parseDuration(timeouts?.backendRequest, 'spec.rules.timeouts.backendRequest', problems);
-  const backoff = parseDuration(retry.backoff, `${field}.backoff`, problems);
-  return {
-    retryOn: ['connect-failure', 'refused-stream', 'reset', 'unavailable', 'cancelled', 'retriable-status-codes'],
-    statusCodes: (retry.codes ?? []).map(Number),
-    attempts: retry.attempts ?? 1,
-    backoffBaseMs: Math.max(1, backoff ?? 25),
-    ...(perTry && { perTryTimeoutMs: perTry }),
-  };
-}
-
-function parseDuration(text: string | undefined, field: string, problems: Problem[]): number | undefined {
-  if (text === undefined) return undefined;
-  const ms = durationMs(text);
-  if (ms === undefined) problems.push({ field, message: invalidDuration(text) });
-  return ms;
 }

@@ -1,0 +1,67 @@
+/**
+ * An HTTPRoute and a GRPCRoute cannot share a host of a listener: the older one has it.
+ * Source: Gateway API, GRPCRouteSpec.hostnames.
+ *
+ *   [GRPCRoutes of a listener] + [its HTTPRoutes] -> by age, each against those accepted before it -> [Conflict]
+ */
+import { type ObjectRef, describeRef } from '../ir/object-ref.ts';
+import { compareOrder } from '../ir/precedence.ts';
+import { type Collection, type Ctx, type Graph, flatMap, group } from '../krt/index.ts';
+import type { ParentAttachment } from './attachment.ts';
+import { route as condition } from './conditions.ts';
+import { intersect } from './hostname.ts';
+import type { RouteParents } from './route.ts';
+import type { Candidates } from './routes.ts';
+import { listenerKey } from './status.ts';
+
+/** A route that loses a listener, and to which one. */
+export interface Conflict {
+  readonly key: string;
+  readonly winner: ObjectRef;
+}
+
+function conflictKey(listener: string, route: string): string {
+  return `${listener}|${route}`;
+}
+
+/** The conflicts of all listeners. One without GRPCRoutes costs nothing. */
+export function hostConflicts(g: Graph, http: Candidates, grpc: Candidates): Collection<Conflict> {
+  const withGrpc = group(g, { name: 'GRPCRoutesByListener' }, grpc.byListener);
+  return flatMap(g, withGrpc, { name: 'RouteConflicts', key: (c: Conflict) => c.key }, (ctx, { key, items }) =>
+    losersOf(key, [...items, ...ctx.fetch(http.candidates, { index: http.byListener, is: key })]),
+  );
+}
+
+function losersOf(listener: string, routes: readonly RouteParents[]): readonly Conflict[] {
+  const accepted: { readonly route: RouteParents; readonly hosts: readonly string[] }[] = [];
+  const losers: Conflict[] = [];
+  for (const route of routes.toSorted((a, b) => compareOrder(a.order, b.order))) {
+    const hosts = hostsOn(listener, route);
+    const winner = accepted.find((a) => a.route.ref.kind !== route.ref.kind && a.hosts.some((x) => hosts.some((y) => intersect(x, y))));
+    if (winner) losers.push({ key: conflictKey(listener, route.key), winner: winner.route.ref });
+    else accepted.push({ route, hosts });
+  }
+  return losers;
+}
+
+function hostsOn(listener: string, route: RouteParents): readonly string[] {
+  return route.parents.flatMap((p) => p.listeners.filter((l) => listenerKey(p.gateway, l.listener) === listener).flatMap((l) => l.hosts));
+}
+
+/** The route without the listeners that it loses; a parent that has none left refuses it. */
+export function withoutConflicts(ctx: Ctx, conflicts: Collection<Conflict>, route: RouteParents): RouteParents {
+  return { ...route, parents: route.parents.map((parent) => settle(ctx, conflicts, route, parent)) };
+}
+
+function settle(ctx: Ctx, conflicts: Collection<Conflict>, route: RouteParents, parent: ParentAttachment): ParentAttachment {
+  const lost = parent.listeners.flatMap((l) => {
+    const conflict = ctx.fetchOne(conflicts, conflictKey(listenerKey(parent.gateway, l.listener), route.key));
+    return conflict ? [{ listener: l.listener, winner: conflict.winner }] : [];
+  });
+  const [first] = lost;
+  if (!first) return parent;
+  const listeners = parent.listeners.filter((l) => !lost.some((x) => x.listener === l.listener));
+  if (listeners.length > 0) return { ...parent, listeners };
+  const why = `${describeRef(first.winner)}, which is older, has these hostnames on listener ${first.listener} of Gateway ${parent.gateway}, and HTTPRoutes and GRPCRoutes cannot share one; use another hostname or listener`;
+  return { ...parent, listeners, acceptance: condition.hostnameConflict(why) };
+}

@@ -1,0 +1,87 @@
+/**
+ * Routes of all kinds as collections. A kind is a source, its name, and how its rules are read.
+ *
+ *   HTTPRoute, GRPCRoute ─┬─> RouteRules ────────────────────────────┐
+ *                         └─> Candidates ─> Conflicts ─> RouteParents ┴─> ServedRoutes
+ */
+import { type Collection, type Graph, type Index, join, map } from '../krt/index.ts';
+import type { GRPCRoute, HTTPRoute } from '../kube/types/gateway-api.ts';
+import type { AttachmentInputs } from './attachment.ts';
+import type { BackendInputs } from './backendref.ts';
+import { translateGrpcRule } from './grpcroute.ts';
+import { translateHttpRule } from './httproute.ts';
+import {
+  type RouteKindName,
+  type RouteObject,
+  type RouteParents,
+  type RouteRules,
+  type RuleTranslation,
+  attachRoute,
+  translateRules,
+} from './route.ts';
+import { hostConflicts, withoutConflicts } from './route-conflict.ts';
+import type { RuleOutcome, TranslatedRule } from './route-rule.ts';
+import { listenerKey } from './status.ts';
+
+/** The sources of routes. */
+export interface RouteInputs {
+  readonly httpRoutes: Collection<HTTPRoute>;
+  readonly grpcRoutes: Collection<GRPCRoute>;
+}
+
+export interface Routes {
+  /** By `kind/namespace/name`, as all collections that hold several kinds. */
+  readonly rules: Collection<RouteRules>;
+  readonly parents: Collection<RouteParents>;
+}
+
+/** The sources with the names of their kinds. */
+export function routeSources(inputs: RouteInputs): readonly { readonly kind: RouteKindName; readonly routes: Collection<RouteObject> }[] {
+  return [
+    { kind: 'HTTPRoute', routes: inputs.httpRoutes },
+    { kind: 'GRPCRoute', routes: inputs.grpcRoutes },
+  ];
+}
+
+/** Builds the collections of routes. */
+export function routeCollections(g: Graph, inputs: RouteInputs, backends: BackendInputs, attachment: AttachmentInputs): Routes {
+  const http = rulesOf<HTTPRoute, TranslatedRule>(g, 'HTTPRoute', inputs.httpRoutes, backends, translateHttpRule);
+  const grpc = rulesOf<GRPCRoute, TranslatedRule>(g, 'GRPCRoute', inputs.grpcRoutes, backends, translateGrpcRule);
+
+  const ofHttp = candidatesOf(g, 'HTTPRoute', inputs.httpRoutes, attachment);
+  const ofGrpc = candidatesOf(g, 'GRPCRoute', inputs.grpcRoutes, attachment);
+  const conflicts = hostConflicts(g, ofHttp, ofGrpc);
+  const settled = [ofHttp, ofGrpc].map((c) =>
+    map(g, c.candidates, { name: `${c.kind}Parents` }, (ctx, route) => withoutConflicts(ctx, conflicts, route)),
+  );
+  return { rules: join(g, { name: 'RouteRules' }, [http, grpc]), parents: join(g, { name: 'RouteParents' }, settled) };
+}
+
+function rulesOf<R extends RouteObject, Outcome extends RuleOutcome>(
+  g: Graph,
+  kind: RouteKindName,
+  routes: Collection<R>,
+  backends: BackendInputs,
+  translate: RuleTranslation<NonNullable<R['spec']['rules']>[number], Outcome>,
+): Collection<RouteRules<Outcome>> {
+  return map(g, routes, { name: `${kind}Rules`, key: (r: RouteRules<Outcome>) => r.key }, (ctx, route) =>
+    translateRules(ctx, backends, kind, route, translate),
+  );
+}
+
+/** Routes of a kind where they attach by themselves, whatever other kinds are there. */
+export interface Candidates {
+  readonly kind: RouteKindName;
+  readonly candidates: Collection<RouteParents>;
+  readonly byListener: Index<RouteParents>;
+}
+
+function candidatesOf(g: Graph, kind: RouteKindName, routes: Collection<RouteObject>, attachment: AttachmentInputs): Candidates {
+  const candidates = map(g, routes, { name: `${kind}Candidates`, key: (p: RouteParents) => p.key }, (ctx, route) =>
+    attachRoute(ctx, attachment, kind, route),
+  );
+  const byListener = candidates.index('listener', (p) => [
+    ...new Set(p.parents.flatMap((parent) => parent.listeners.map((l) => listenerKey(parent.gateway, l.listener)))),
+  ]);
+  return { kind, candidates, byListener };
+}
