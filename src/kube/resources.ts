@@ -28,6 +28,7 @@ import type {
   UDPRoute,
 } from './types/gateway-api.ts';
 import type { DestinationRule, ServiceEntry, WorkloadEntry } from './types/istio-networking.ts';
+import type { AuthorizationPolicy, RequestAuthentication } from './types/istio-security.ts';
 import type { KubeObject } from './types/meta.ts';
 
 /** A kind as the API server serves it. `T` is what a call with this resource returns. */
@@ -114,6 +115,9 @@ const istioNetworking = 'networking.istio.io';
 export const ServiceEntries = define<ServiceEntry>(istioNetworking, 'v1', 'ServiceEntry', 'serviceentries');
 export const WorkloadEntries = define<WorkloadEntry>(istioNetworking, 'v1', 'WorkloadEntry', 'workloadentries');
 export const DestinationRules = define<DestinationRule>(istioNetworking, 'v1', 'DestinationRule', 'destinationrules');
+const istioSecurity = 'security.istio.io';
+export const AuthorizationPolicies = define<AuthorizationPolicy>(istioSecurity, 'v1', 'AuthorizationPolicy', 'authorizationpolicies');
+export const RequestAuthentications = define<RequestAuthentication>(istioSecurity, 'v1', 'RequestAuthentication', 'requestauthentications');
 
 /** The resource of an object's group and kind; the version is not looked at. */
 export function resourceOf(group: string, kind: string): Resource | undefined {

@@ -1,0 +1,38 @@
+/** MeshConfig as security policies need it: ConfigMap `istio` of the root namespace, key `mesh`, with Istio's defaults. */
+import { load } from 'js-yaml';
+import type { ExtensionProvider, MeshConfig } from '../kube/types/istio-security.ts';
+
+export interface Mesh {
+  /** Policies of this namespace may target a GatewayClass. */
+  readonly rootNamespace: string;
+  readonly trustDomain: string;
+  readonly trustDomainAliases: readonly string[];
+  readonly extensionProviders: readonly ExtensionProvider[];
+}
+
+export const defaultMesh: Mesh = {
+  rootNamespace: 'istio-system',
+  trustDomain: 'cluster.local',
+  trustDomainAliases: [],
+  extensionProviders: [],
+};
+
+/** Fills in the defaults. */
+export function meshOf(config: MeshConfig): Mesh {
+  return {
+    rootNamespace: config.rootNamespace || defaultMesh.rootNamespace,
+    trustDomain: config.trustDomain || defaultMesh.trustDomain,
+    trustDomainAliases: config.trustDomainAliases ?? [],
+    extensionProviders: config.extensionProviders ?? [],
+  };
+}
+
+/** Reads the text under the key `mesh`. Undefined for text that is no YAML object: the caller keeps what it had. */
+export function parseMesh(text: string): Mesh | undefined {
+  try {
+    const value = load(text);
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? meshOf(value) : undefined;
+  } catch {
+    return undefined;
+  }
+}

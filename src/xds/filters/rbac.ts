@@ -1,0 +1,56 @@
+/**
+ * [Authorization] -> RBAC filters over HTTP: audit, deny, allow, in this order.
+ *
+ * On routes as policy filters (order.ts): each does nothing until a route configures it. In a chain of its own, as a waypoint has for every
+ * port of a Service, as filters of that chain: that is where istioctl looks for them.
+ */
+import type { ActionRules, Authorization } from '../../ir/authorization.ts';
+import { type HttpFilter, type HttpRbacRBAC, type RBAC, RBAC_Action, any } from '../proto/index.ts';
+import { rbacPolicy } from './rbac-rule.ts';
+
+/** The order of evaluation, with the prefix of the statistics of dry runs, as Istio names them. */
+const steps = [
+  { action: 'audit', rbac: RBAC_Action.LOG, shadowPrefix: 'istio_dry_run_audit_' },
+  { action: 'deny', rbac: RBAC_Action.DENY, shadowPrefix: 'istio_dry_run_deny_' },
+  { action: 'allow', rbac: RBAC_Action.ALLOW, shadowPrefix: 'istio_dry_run_allow_' },
+] as const;
+
+/** RBAC of one step: what HTTP and network filters have in common. Undefined when no policy of the action holds. */
+export interface RbacStep {
+  readonly action: (typeof steps)[number]['action'];
+  readonly rules: Pick<HttpRbacRBAC, 'rules' | 'shadow_rules' | 'shadow_rules_stat_prefix'>;
+}
+
+/** The steps that have policies. */
+export function rbacSteps(authorization: Authorization): readonly RbacStep[] {
+  return steps.flatMap(({ action, rbac, shadowPrefix }) => {
+    const rules = rbacRules(authorization[action], rbac, authorization.identity, shadowPrefix);
+    return rules ? [{ action, rules }] : [];
+  });
+}
+
+/** Rules of one action, enforced and shadow. */
+export function rbacRules(
+  { enforced, dryRun }: ActionRules,
+  action: RBAC_Action,
+  identity: Authorization['identity'],
+  shadowPrefix: string,
+): RbacStep['rules'] | undefined {
+  if (!enforced && !dryRun) return undefined;
+  const rbac = (rules: NonNullable<ActionRules['enforced']>): RBAC => ({
+    action,
+    policies: Object.fromEntries(rules.map((rule) => [rule.name, rbacPolicy(rule, identity)])),
+  });
+  return {
+    ...(enforced && { rules: rbac(enforced) }),
+    ...(dryRun && { shadow_rules: rbac(dryRun), shadow_rules_stat_prefix: shadowPrefix }),
+  };
+}
+
+/** Filters for a chain that serves one target only. Several have one name, as Istio's do. */
+export function httpRbacFilters(authorization: Authorization): readonly HttpFilter[] {
+  return rbacSteps(authorization).map(({ rules }) => ({
+    name: 'envoy.filters.http.rbac',
+    typed_config: any('envoy.extensions.filters.http.rbac.v3.RBAC', rules),
+  }));
+}
