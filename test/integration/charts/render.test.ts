@@ -168,6 +168,7 @@ describe('rights', () => {
     const applied = ['create', 'get', 'patch'];
     const withStatus = [
       'gateways.gateway.networking.k8s.io',
+      'grpcroutes.gateway.networking.k8s.io',
       'httproutes.gateway.networking.k8s.io',
       'trafficpolicies.gateway.kgateway.dev',
     ];
