@@ -3,6 +3,7 @@
  *
  *   [RouteRule] -> [HostRoutes of one route on one host of one filter chain] -> [scope of that host]
  */
+import type { Authorization } from './authorization.ts';
 import type { ObjectRef } from './object-ref.ts';
 import type { HeaderModifier, RoutePolicies } from './policy.ts';
 
@@ -110,5 +111,7 @@ export interface HostRoutes {
   readonly entry: ListenerEntry;
   readonly order: RouteOrder;
   readonly rules: readonly RouteRule[];
+  /** Holds for every request to the host, and is the same for all routes behind one chain. */
+  readonly authorization?: Authorization;
   readonly origin: ObjectRef;
 }

@@ -12,9 +12,12 @@ test('a filter stays out of routes whose policies do not concern it, or switch i
   }
 });
 
-test('preflights are answered first, and refusals cost no buffering', () => {
+test('preflights are answered first, who is not allowed takes no token, and refusals cost no buffering', () => {
   expect(policyFilters.map((f) => f.name)).toEqual([
     'envoy.filters.http.cors',
+    'kgateway.rbac.audit',
+    'kgateway.rbac.deny',
+    'kgateway.rbac.allow',
     'envoy.filters.http.local_ratelimit',
     'envoy.filters.http.buffer',
   ]);

@@ -4,11 +4,13 @@
  * hosts, and the policy would be bypassed (docs/decisions/0006-scoped-routes.md). Instead each does nothing unless a route configures it,
  * and scopes of exact hosts switch off those that none of their routes uses, which costs a request nothing.
  */
+import type { Authorization } from '../../ir/authorization.ts';
 import type { RoutePolicies } from '../../ir/policy.ts';
 import type { Any } from '../proto/index.ts';
 import { buffer } from './buffer.ts';
 import { cors } from './cors.ts';
 import { localRateLimit } from './local-ratelimit.ts';
+import { rbacFilters } from './rbac.ts';
 
 /** One Envoy HTTP filter that a policy of a route configures. */
 export interface PolicyFilter {
@@ -20,10 +22,28 @@ export interface PolicyFilter {
   readonly noop?: Any;
   /** Configuration of a route; undefined when its policies do not concern the filter. */
   readonly forRoute: (policies: RoutePolicies, routeName: string) => Any | undefined;
+  /** Configuration of everything in a scope: what holds for whoever sends there, whichever route it takes. */
+  readonly forScope?: (security: ScopeSecurity) => Any | undefined;
+}
+
+/** What holds for all requests of a scope. */
+export interface ScopeSecurity {
+  readonly authorization?: Authorization;
 }
 
 export const policyFilters: readonly PolicyFilter[] = [
   cors, // first: a preflight request carries no credentials and must be answered before anything refuses it
+  ...rbacFilters, // before what costs: audit, deny, allow, as Istio orders them
   localRateLimit, // before buffering: a request that is refused should cost nothing
   buffer, // last: whatever follows wants the body whole
 ];
+
+/** What the security of a scope configures on its RouteConfiguration, by the name of the filter. */
+export function scopeFilterConfigs(security: ScopeSecurity): Readonly<Record<string, Any>> {
+  return Object.fromEntries(
+    policyFilters.flatMap((filter) => {
+      const config = filter.forScope?.(security);
+      return config ? [[filter.name, config]] : [];
+    }),
+  );
+}

@@ -6,6 +6,7 @@
  */
 import type { ActionRules, Authorization } from '../../ir/authorization.ts';
 import { type HttpFilter, type HttpRbacRBAC, type RBAC, RBAC_Action, any } from '../proto/index.ts';
+import type { PolicyFilter } from './order.ts';
 import { rbacPolicy } from './rbac-rule.ts';
 
 /** The order of evaluation, with the prefix of the statistics of dry runs, as Istio names them. */
@@ -46,6 +47,17 @@ export function rbacRules(
     ...(dryRun && { shadow_rules: rbac(dryRun), shadow_rules_stat_prefix: shadowPrefix }),
   };
 }
+
+/** The same as policy filters: each with a name of its own, as a route configures filters by name. */
+export const rbacFilters: readonly PolicyFilter[] = steps.map(({ action, rbac, shadowPrefix }) => ({
+  name: `kgateway.rbac.${action}`,
+  chain: any('envoy.extensions.filters.http.rbac.v3.RBAC', {}),
+  forRoute: () => undefined,
+  forScope: ({ authorization }) => {
+    const rules = authorization && rbacRules(authorization[action], rbac, authorization.identity, shadowPrefix);
+    return rules && any('envoy.extensions.filters.http.rbac.v3.RBACPerRoute', { rbac: rules });
+  },
+}));
 
 /** Filters for a chain that serves one target only. Several have one name, as Istio's do. */
 export function httpRbacFilters(authorization: Authorization): readonly HttpFilter[] {

@@ -8,7 +8,7 @@ import { hostScopeName, wildcardHost } from '../../ir/names.ts';
 import { type ObjectRef, refKey } from '../../ir/object-ref.ts';
 import { compareMatches, compareOrder, compareText } from '../../ir/precedence.ts';
 import type { HostRoutes, HttpMatch, RouteRule } from '../../ir/route.ts';
-import { policyFilters } from '../filters/order.ts';
+import { policyFilters, scopeFilterConfigs } from '../filters/order.ts';
 import { type Any, type Route, type VirtualHost, any, encode } from '../proto/index.ts';
 import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
 import { routeOf } from './route.ts';
@@ -41,7 +41,10 @@ export function scopeResource(items: readonly HostRoutes[]): XdsResource | undef
       // The share of an invalid backend leads to a cluster that does not exist, and is answered with 500.
       validate_clusters: { value: false },
       request_headers_to_remove: [scopeHeader],
-      typed_per_filter_config: wildcard ? noopFilters : idleFilters,
+      typed_per_filter_config: {
+        ...(wildcard ? noopFilters : idleFilters),
+        ...(first.authorization && scopeFilterConfigs({ authorization: first.authorization })),
+      },
       max_direct_response_body_size_bytes: { value: 1 << 20 },
     },
   });
@@ -116,7 +119,7 @@ const idleFilters: Record<string, Any> = Object.fromEntries([
 ]);
 
 function originsOf(items: readonly HostRoutes[]): readonly ObjectRef[] {
-  const refs = new Map(items.map((i) => [refKey(i.origin), i.origin]));
+  const refs = new Map([...items.map((i) => i.origin), ...(items[0]?.authorization?.origins ?? [])].map((o) => [refKey(o), o]));
   return [...refs.values()];
 }
 
