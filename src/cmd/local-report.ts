@@ -66,7 +66,8 @@ export function curlLines(
     const host = (route.spec.hostnames?.[0] ?? (listener.hostname === '*' ? '' : listener.hostname)).replace(/^\*/, 'any');
     const base = `${listener.protocol === 'HTTPS' ? 'https' : 'http'}://${place(gateway.key, listener.port)}`;
     return (route.spec.rules ?? []).map(
-      (rule) => `curl -i${host ? ` -H 'Host: ${host}'` : ''}${headerFlags(rule)} ${base}${pathOf(rule)}   # ${keyOf(route)}`,
+      (rule) =>
+        `curl -i${host ? ` -H 'Host: ${host}'` : ''}${headerFlags(rule)} ${base}${pathOf(rule)}   # ${keyOf(route)}${rule.name ? `#${rule.name}` : ''}`,
     );
   });
 }
