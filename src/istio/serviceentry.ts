@@ -1,0 +1,63 @@
+/** A ServiceEntry as services of the mesh: [ServiceEntry] -> MeshService, one a host. */
+import type { EndpointSource, InlineEndpoint, MeshService } from '../ir/mesh.ts';
+import type { ServiceEntry, WorkloadEntrySpec } from '../kube/types/istio-networking.ts';
+import { serviceEntryPortProtocol } from './protocol.ts';
+
+const autoAllocateLabel = 'networking.istio.io/enable-autoallocate-ip';
+
+/** The services that a ServiceEntry describes. Source: Istio, ServiceEntry; what istiod publishes to ztunnel. */
+export function hostsOfServiceEntry(entry: ServiceEntry): readonly MeshService[] {
+  const { name, namespace = '' } = entry.metadata;
+  const ports = (entry.spec.ports ?? []).map((p) => ({
+    port: p.number,
+    name: p.name,
+    protocol: serviceEntryPortProtocol(p.protocol),
+    targetPort: p.targetPort === undefined || p.targetPort === 0 ? p.number : p.targetPort,
+  }));
+  return [...new Set(entry.spec.hosts)].map((host) => ({
+    key: `${namespace}/${host}`,
+    kind: 'ServiceEntry',
+    namespace,
+    name,
+    host,
+    addresses: addressesOf(entry, host),
+    ports,
+    endpoints: endpointsOf(entry, host),
+    origin: { group: 'networking.istio.io', kind: 'ServiceEntry', namespace, name },
+  }));
+}
+
+/** The user's, else those that istiod allocated for this host: not with resolution NONE, where the dialled address is the destination. */
+function addressesOf({ spec, status, metadata }: ServiceEntry, host: string): readonly string[] {
+  if (spec.addresses?.length) return spec.addresses;
+  const resolution = spec.resolution ?? 'NONE';
+  if (resolution === 'NONE' || metadata.labels?.[autoAllocateLabel]?.toLowerCase() === 'false') return [];
+  if (host.startsWith('*') && resolution !== 'DYNAMIC_DNS') return [];
+  return (status?.addresses ?? []).filter((a) => a.host === host).map((a) => a.value);
+}
+
+function endpointsOf({ spec, metadata }: ServiceEntry, host: string): EndpointSource {
+  const inline = (spec.endpoints ?? []).flatMap(inlineEndpoint);
+  switch (spec.resolution ?? 'NONE') {
+    case 'STATIC':
+      return spec.workloadSelector?.labels
+        ? { from: 'workloads', namespace: metadata.namespace ?? '', labels: spec.workloadSelector.labels }
+        : { from: 'static', endpoints: inline };
+    case 'DNS':
+    case 'DNS_ROUND_ROBIN':
+      if (spec.workloadSelector?.labels)
+        return { from: 'workloads', namespace: metadata.namespace ?? '', labels: spec.workloadSelector.labels };
+      return { from: 'dns', endpoints: inline.length > 0 ? inline : [{ address: host, ports: {} }] };
+    case 'DYNAMIC_DNS':
+      return { from: 'request-host' };
+    case 'NONE':
+      return { from: 'original-destination' };
+  }
+}
+
+/** An endpoint in another network, without an address here, is reached through that network's gateway: not from a waypoint of ours. */
+function inlineEndpoint(e: WorkloadEntrySpec): InlineEndpoint[] {
+  if (e.address === undefined || e.address === '') return [];
+  const zone = e.locality?.split('/')[1];
+  return [{ address: e.address, ports: e.ports ?? {}, ...(zone && { zone }), ...(e.weight !== undefined && { weight: e.weight }) }];
+}
