@@ -133,7 +133,9 @@ function principalOf(v: AttributeMatch, identity: Identity): Principal {
     case 'trustDomain':
       return peer(identity, v.glob.includes('*') ? regex(`${spiffe}${globRegex(v.glob)}/.*`) : { prefix: `${spiffe}${v.glob}/` });
     case 'sourceIp':
-      return { direct_remote_ip: cidrRange(v.cidr) };
+      // At a waypoint the connection is from its ztunnel: what the PROXY header says is what `source_ip` reads, deprecated as it is, and
+      // `direct_remote_ip` does not; `remote_ip` would believe X-Forwarded-For where that is trusted.
+      return identity === 'filter-state' ? { source_ip: cidrRange(v.cidr) } : { direct_remote_ip: cidrRange(v.cidr) };
     case 'remoteIp':
       return { remote_ip: cidrRange(v.cidr) };
     case 'header':

@@ -51,7 +51,8 @@ export function rbacRules(
 /** The same as policy filters: each with a name of its own, as a route configures filters by name. */
 export const rbacFilters: readonly PolicyFilter[] = steps.map(({ action, rbac, shadowPrefix }) => ({
   name: `kgateway.rbac.${action}`,
-  chain: any('envoy.extensions.filters.http.rbac.v3.RBAC', {}),
+  // Statistics are those of the filter in the chain, so the prefix for dry runs has to be there too.
+  chain: any('envoy.extensions.filters.http.rbac.v3.RBAC', { shadow_rules_stat_prefix: shadowPrefix }),
   forRoute: () => undefined,
   forScope: ({ authorization }) => {
     const rules = authorization && rbacRules(authorization[action], rbac, authorization.identity, shadowPrefix);

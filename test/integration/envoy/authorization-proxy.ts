@@ -1,0 +1,250 @@
+/**
+ * A real Envoy that enforces AuthorizationPolicies, fed as a waypoint is: the peer's identity comes in a TLV of the PROXY header.
+ *
+ *   [spec of a policy]* -> parse -> Authorization -> HTTP: a route of one listener, chosen by the header x-case
+ *                                                 -> TCP: a filter chain, chosen by the port that the PROXY header names
+ */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { request as httpRequest } from 'node:http';
+import { type Socket, connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Authorization, peerPrincipalState } from '../../../src/ir/authorization.ts';
+import { authorizationOf, parseAuthorization } from '../../../src/istio/authorization.ts';
+import { type Mesh, defaultMesh } from '../../../src/istio/mesh.ts';
+import type { AuthorizationPolicySpec } from '../../../src/kube/types/istio-security.ts';
+import { policyFilters, scopeFilterConfigs } from '../../../src/xds/filters/order.ts';
+import { type ConfigListenerFilter, type FilterChain, type HttpFilter, any, encode } from '../../../src/xds/proto/index.ts';
+import { networkRbacFilters } from '../../../src/xds/translate/network-rbac.ts';
+import { envoyPath } from '../envoy.ts';
+import { eventually, freePorts } from '../local.ts';
+
+export const mesh: Mesh = { ...defaultMesh, trustDomainAliases: ['old.domain'] };
+
+/** What AuthorizationPolicies with these specs come to, all for one Service of namespace `demo`. */
+export function authorize(
+  specs: readonly AuthorizationPolicySpec[],
+  annotations: Readonly<Record<string, string>> = {},
+): Authorization | undefined {
+  const parsed = specs.flatMap((spec, i) => {
+    const metadata = { name: `p${i}`, namespace: 'demo', annotations };
+    const targetRefs = [{ kind: 'Service', name: 'echo' }];
+    const policy = { apiVersion: 'security.istio.io/v1', kind: 'AuthorizationPolicy', metadata, spec: { ...spec, targetRefs } };
+    return parseAuthorization(policy, mesh, () => undefined) ?? [];
+  });
+  return authorizationOf(parsed, 'filter-state');
+}
+
+export interface Client {
+  /** SPIFFE identity; absent: the client has none. */
+  readonly principal?: string;
+  readonly source?: string;
+  readonly destination?: string;
+  readonly port?: number;
+}
+
+export interface HttpCall extends Client {
+  readonly method?: string;
+  readonly path?: string;
+  readonly host?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export interface AuthorizationProxy {
+  /** Status of a request under the policies of a case. */
+  http(index: number, call: HttpCall): Promise<number>;
+  /** Whether bytes sent under the policies of a case come back. */
+  tcp(index: number, client: Client): Promise<boolean>;
+  /** Counters whose name contains `text`. */
+  counters(text: string): Promise<Readonly<Record<string, number>>>;
+  stop(): Promise<void>;
+}
+
+const firstTcpPort = 20_000;
+
+/** Starts an Envoy that enforces each of `cases` on a route and in a TCP chain of its own. `jwt` stands before authorization. */
+export async function startAuthorizationProxy(
+  cases: readonly (Authorization | undefined)[],
+  jwt?: HttpFilter,
+): Promise<AuthorizationProxy> {
+  const [httpPort = 0, tcpPort = 0, adminPort = 0] = await freePorts(3);
+  const folder = mkdtempSync(join(tmpdir(), 'kgateway-authorization-'));
+  const file = join(folder, 'bootstrap.pb');
+  const socket = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } });
+  const listener = (name: string, port: number, filter_chains: readonly FilterChain[]) => ({
+    name,
+    address: socket(port),
+    listener_filters: [proxyProtocol],
+    filter_chains,
+  });
+  const bootstrap = encode('envoy.config.bootstrap.v3.Bootstrap', {
+    admin: { address: socket(adminPort) },
+    static_resources: {
+      listeners: [
+        listener('http', httpPort, [{ filters: [identity, httpManager(cases, jwt)] }]),
+        listener('tcp', tcpPort, cases.map(tcpChain)),
+      ],
+    },
+  });
+  writeFileSync(file, bootstrap);
+  const args = ['-c', file, '--base-id', String(100_000 + (adminPort % 60_000)), '--concurrency', '1', '--log-level', 'warning'];
+  const child = spawn(envoyPath(), args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  let log = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (log += text));
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  const stop = async (): Promise<void> => {
+    child.kill('SIGTERM');
+    await ended;
+    rmSync(folder, { recursive: true, force: true });
+  };
+  try {
+    await eventually('Envoy is ready', () => {
+      if (child.exitCode !== null) return true;
+      return fetch(`http://127.0.0.1:${adminPort}/ready`).then((r) => r.ok);
+    });
+    if (child.exitCode !== null) throw new Error(`Envoy refused the configuration:\n${log.slice(-4000)}`);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return {
+    http: (index, call) => httpStatus(httpPort, index, call),
+    tcp: (index, client) => tcpEchoes(tcpPort, { ...client, port: client.port ?? firstTcpPort + index }),
+    counters: async (text) => {
+      const stats = await (await fetch(`http://127.0.0.1:${adminPort}/stats?filter=${encodeURIComponent(text)}`)).text();
+      return Object.fromEntries(stats.split('\n').flatMap((line) => (line.includes(': ') ? [counterOf(line)] : [])));
+    },
+    stop,
+  };
+}
+
+function counterOf(line: string): readonly [string, number] {
+  const at = line.lastIndexOf(': ');
+  return [line.slice(0, at), Number(line.slice(at + 2))];
+}
+
+const proxyProtocol = {
+  name: 'envoy.filters.listener.proxy_protocol',
+  typed_config: any('envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol', {
+    rules: [{ tlv_type: 0xd0, on_tlv_present: { key: 'peer_principal' } }],
+  }),
+};
+
+const identity: ConfigListenerFilter = {
+  name: 'identity',
+  typed_config: any('envoy.extensions.filters.network.set_filter_state.v3.Config', {
+    on_new_connection: [
+      {
+        object_key: peerPrincipalState,
+        factory_key: 'envoy.string',
+        format_string: {
+          text_format_source: { inline_string: '%DYNAMIC_METADATA(envoy.filters.listener.proxy_protocol:peer_principal)%' },
+          omit_empty_values: true,
+        },
+        skip_if_empty: true,
+      },
+    ],
+  }),
+};
+
+function httpManager(cases: readonly (Authorization | undefined)[], jwt?: HttpFilter): ConfigListenerFilter {
+  return {
+    name: 'envoy.filters.network.http_connection_manager',
+    typed_config: any('envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', {
+      stat_prefix: 'http',
+      use_remote_address: { value: true },
+      xff_num_trusted_hops: 1,
+      normalize_path: { value: true },
+      http_filters: [
+        ...(jwt ? [jwt] : []),
+        ...policyFilters.map((f) => ({ name: f.name, typed_config: f.chain })),
+        { name: 'envoy.filters.http.router', typed_config: any('envoy.extensions.filters.http.router.v3.Router', {}) },
+      ],
+      route_config: {
+        virtual_hosts: [
+          {
+            name: 'all',
+            domains: ['*'],
+            routes: cases.map((authorization, i) => ({
+              match: { prefix: '/', headers: [{ name: 'x-case', string_match: { exact: String(i) } }] },
+              direct_response: { status: 200 },
+              typed_per_filter_config: scopeFilterConfigs(authorization ? { authorization } : {}),
+            })),
+          },
+        ],
+      },
+    }),
+  };
+}
+
+function tcpChain(authorization: Authorization | undefined, index: number): FilterChain {
+  return {
+    name: `tcp-${index}`,
+    filter_chain_match: { destination_port: { value: firstTcpPort + index } },
+    filters: [
+      identity,
+      ...(authorization ? networkRbacFilters(authorization) : []),
+      { name: 'envoy.filters.network.echo', typed_config: any('envoy.extensions.filters.network.echo.v3.Echo', {}) },
+    ],
+  };
+}
+
+/** PROXY protocol, version 2, over IPv4. */
+function proxyHeader({ principal, source = '10.0.0.1', destination = '10.96.0.10', port = 8080 }: Client): Buffer {
+  const address = (ip: string): readonly number[] => ip.split('.').map(Number);
+  const ports = Buffer.alloc(4);
+  ports.writeUInt16BE(40_000, 0);
+  ports.writeUInt16BE(port, 2);
+  const value = Buffer.from(principal ?? '');
+  const tlv = Buffer.concat([Buffer.from([0xd0, value.length >> 8, value.length & 0xff]), value]);
+  const body = Buffer.concat([
+    Buffer.from([...address(source), ...address(destination)]),
+    ports,
+    ...(principal === undefined ? [] : [tlv]),
+  ]);
+  const head = Buffer.from([0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a, 0x21, 0x11, 0, 0]);
+  head.writeUInt16BE(body.length, 14);
+  return Buffer.concat([head, body]);
+}
+
+function open(port: number, client: Client): Socket {
+  const socket = connect(port, '127.0.0.1');
+  socket.write(proxyHeader(client));
+  return socket;
+}
+
+function httpStatus(proxy: number, index: number, call: HttpCall): Promise<number> {
+  const { method = 'GET', path = '/', host = 'echo.demo', headers = {} } = call;
+  return new Promise((resolve, reject) => {
+    const request = httpRequest({
+      createConnection: () => open(proxy, call),
+      method,
+      path,
+      setHost: false,
+      headers: { host, 'x-case': String(index), ...headers },
+    });
+    request.on('response', (response) => {
+      response.resume();
+      response.on('end', () => {
+        request.destroy();
+        resolve(response.statusCode ?? 0);
+      });
+    });
+    request.on('error', reject);
+    request.end();
+  });
+}
+
+function tcpEchoes(proxy: number, client: Client): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = open(proxy, client);
+    socket.on('data', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on('error', () => resolve(false));
+    socket.on('close', () => resolve(false));
+    socket.write('hello');
+  });
+}
