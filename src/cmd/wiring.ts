@@ -9,18 +9,18 @@
 import { type GatewayApi, gatewayApi, gatewayApiStatuses, wantedSecrets } from '../gateway/collections.ts';
 import type { GatewayView } from '../gateway/gateway.ts';
 import type { RejectedObject } from '../gateway/status.ts';
-import type { ProxyListener } from '../ir/listener.ts';
 import { refKey } from '../ir/object-ref.ts';
 import type { StatusReport } from '../ir/report.ts';
 import { type Collection, type Graph, flatMap } from '../krt/index.ts';
+import { servicesByLabel } from '../waypoint/services-by-label.ts';
 import { type XdsResource, rejectionKey, xdsResourceKey } from '../xds/resource.ts';
 import { xdsResources } from '../xds/translate/collections.ts';
-import type { Binding } from '../xds/translate/listener.ts';
+import type { Binding, Bound } from '../xds/translate/listener.ts';
 import type { Sources } from './sources.ts';
 
 /** What differs between a cluster and a folder. */
 export interface Surroundings {
-  readonly bind: (l: ProxyListener) => Binding;
+  readonly bind: (l: Bound) => Binding;
   /** Addresses of the proxies of each Gateway. */
   readonly addresses: (
     gateways: Collection<GatewayView>,
@@ -37,7 +37,7 @@ export interface Wiring {
 /** Connects everything. Nothing runs before the sources are synced. */
 export function wire(g: Graph, sources: Sources, surroundings: Surroundings): Wiring {
   const wanted = wantedSecrets(g, sources);
-  const api = gatewayApi(g, sources);
+  const api = gatewayApi(g, sources, (gateways) => servicesByLabel(g, sources, gateways));
   const resources = xdsResources(g, api, surroundings.bind);
   const rejected = rejectedObjects(g, sources, resources);
   const statuses = gatewayApiStatuses(g, sources, api, {

@@ -12,11 +12,13 @@ import { type GatewayListener, type RouteKind, entryOf } from './gateway-listene
 import type { GatewayView } from './gateway.ts';
 import { mostSpecific, servedHosts } from './hostname.ts';
 import { selects } from './labels.ts';
+import type { ServiceParents } from './service-parent.ts';
 import type { NamespaceView } from './views.ts';
 
 export interface AttachmentInputs {
   readonly gateways: Collection<GatewayView>;
   readonly namespaces: Collection<NamespaceView>;
+  readonly services: ServiceParents;
 }
 
 /** The route as far as attachment is concerned. */
@@ -27,7 +29,8 @@ export interface AttachingRoute {
 }
 
 export interface AttachedListener {
-  readonly listener: string;
+  /** Its name; absent when the parent is a Service, which a waypoint serves. */
+  readonly listener?: string;
   readonly chain: string;
   /** Hostname of the listener. */
   readonly owner: string;
@@ -36,6 +39,8 @@ export interface AttachedListener {
   readonly hosts: readonly string[];
   /** False when the listener cannot be programmed: the route counts as attached all the same. */
   readonly valid: boolean;
+  /** Set for a consumer route: only clients of this namespace are served by it. */
+  readonly clientNamespace?: string;
 }
 
 export interface ParentAttachment {

@@ -63,6 +63,11 @@ export function resolveBackend(ctx: Ctx, inputs: BackendInputs, from: GrantSubje
     : { ok: true, cluster: clusterOf(service, port, declared) };
 }
 
+/** The cluster of a port of a Service as it declares itself, the same for whoever leads there. */
+export function serviceCluster(service: ServiceView, port: ServicePortView): Cluster {
+  return clusterOf(service, port, upstreamProtocol(port));
+}
+
 function clusterOf(service: ServiceView, port: ServicePortView, protocol: UpstreamProtocol, variant = ''): Cluster {
   return {
     name: serviceClusterName(service.namespace, service.name, port.port, variant),

@@ -8,13 +8,17 @@
  *       └───────> RouteRules ────┴──> ServedRoutes (with TrafficPolicies) ──────┘─> ClusterUses, by Gateway and cluster
  *   Service ──────────┘ └─> Clusters <── ClusterUses
  *   EndpointSlice ──────────> Endpoints of those clusters
+ *   BoundServices ──> ServicePorts ──> ServiceScopes, WaypointListeners (service-scopes.ts)
  */
 import type { Cluster, Endpoints } from '../ir/backend.ts';
 import type { ProxyListener, TlsCertificate } from '../ir/listener.ts';
 import { refKey } from '../ir/object-ref.ts';
 import type { RoutePolicies } from '../ir/policy.ts';
 import type { StatusReport } from '../ir/report.ts';
+import type { BoundService } from '../ir/mesh.ts';
+import { isWaypointChain } from '../ir/names.ts';
 import type { HostRoutes } from '../ir/route.ts';
+import type { ServiceScope, WaypointListener } from '../ir/waypoint.ts';
 import { type Collection, type Ctx, type Graph, type Group, type Index, flatMap, group, join, map } from '../krt/index.ts';
 import type { EndpointSlice, Namespace, Secret, Service } from '../kube/types/core.ts';
 import type { Gateway, GatewayClass, ReferenceGrant } from '../kube/types/gateway-api.ts';
@@ -31,7 +35,9 @@ import { grantsOf } from './referencegrant.ts';
 import { type RouteKindName, type RouteObject, type RouteParents, type RouteRules, routeKey, routeRef } from './route.ts';
 import { type RouteInputs, routeCollections, routeSources } from './routes.ts';
 import { type ClusterUse, type ServedRoute, listenerBoundaries, serveRoute } from './served-route.ts';
-import { type RejectedObject, gatewayClassStatus, gatewayStatus, listenerKey, routeStatus } from './status.ts';
+import { serviceParents } from './service-parent.ts';
+import { type ServicePort, servicePorts, serviceScopes } from './service-scopes.ts';
+import { type RejectedObject, attachedKey, gatewayClassStatus, gatewayStatus, listenerKey, routeStatus } from './status.ts';
 import { namespaceViews, serviceViews } from './views.ts';
 
 /** What is watched. */
@@ -60,6 +66,8 @@ export interface GatewayApi {
   readonly clusters: Collection<Cluster>;
   readonly endpoints: Collection<Endpoints>;
   readonly hostRoutes: Collection<HostRoutes>;
+  readonly waypointListeners: Collection<WaypointListener>;
+  readonly serviceScopes: Collection<ServiceScope>;
   /** For the writer of statuses. */
   readonly rules: Collection<RouteRules>;
   readonly parents: Collection<RouteParents>;
@@ -91,8 +99,11 @@ export function wantedSecrets(g: Graph, inputs: GatewayApiInputs): Collection<{ 
   return map(g, bySecret, { name: 'WantedSecrets' }, (_ctx, { key }) => ({ key }));
 }
 
+/** Finds the services that each waypoint serves. */
+export type ServiceBinding = (gateways: Collection<GatewayView>) => Collection<BoundService>;
+
 /** Builds the collections. */
-export function gatewayApi(g: Graph, inputs: GatewayApiInputs): GatewayApi {
+export function gatewayApi(g: Graph, inputs: GatewayApiInputs, bindServices: ServiceBinding): GatewayApi {
   const grants = grantsOf(inputs.referenceGrants);
   const services = serviceViews(g, inputs.services);
   const namespaces = namespaceViews(g, inputs.namespaces);
@@ -114,14 +125,20 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs): GatewayApi {
   const policies = map(g, inputs.trafficPolicies, { name: 'TrafficPolicies' }, (_ctx, policy) => trafficPolicyKind.parse(policy));
   const policiesByTarget = policies.index('target', attachmentKeys);
 
-  const { rules, parents } = routeCollections(g, inputs, { services, grants }, { gateways, namespaces });
+  const bound = bindServices(gateways);
+  const ports = servicePorts(g, bound, services);
+  const attachment = { gateways, namespaces, services: serviceParents(bound) };
+  const { rules, parents } = routeCollections(g, inputs, { services, grants }, attachment);
   const served = map(g, parents, { name: 'ServedRoutes' }, (ctx, route) =>
     serveRoute(ctx, { rules, gateways, policies, policiesByTarget }, route),
   );
 
   const ofRoutes = flatMap(g, served, { name: 'RouteHosts', key: hostRoutesKey }, (_ctx, s) => distinctHosts(s.hosts));
+  const hostsAt = (name: string, atWaypoint: boolean) =>
+    flatMap(g, ofRoutes, { name, key: hostRoutesKey }, (_ctx, h) => (isWaypointChain(h.chain) === atWaypoint ? [h] : []));
   const boundaries = flatMap(g, gateways, { name: 'ListenerBoundaries', key: hostRoutesKey }, (_ctx, view) => listenerBoundaries(view));
-  const hostRoutes = join(g, { name: 'HostRoutes' }, [ofRoutes, boundaries]);
+  const hostRoutes = join(g, { name: 'HostRoutes' }, [hostsAt('IngressHosts', false), boundaries]);
+  const waypoints = serviceScopes(g, { ports, gateways, routes: hostsAt('WaypointHosts', true), policies, policiesByTarget });
 
   const uses = flatMap(
     g,
@@ -132,13 +149,27 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs): GatewayApi {
   const clusterUses = group(
     g,
     { name: 'ClustersByGateway' },
-    uses.index('cluster of scope', (u) => [`${u.scope}|${u.cluster}`]),
+    join(g, { name: 'AllClusterUses' }, [uses, defaultUses(g, ports)]).index('cluster of scope', (u) => [`${u.scope}|${u.cluster}`]),
   );
-  const clusters = usedClusters(g, rules);
+  const clusters = usedClusters(g, rules, ports);
   const slices = slicesOf(inputs.endpointSlices);
   const endpoints = map(g, clusters, { name: 'Endpoints' }, (ctx, cluster) => endpointsOf(ctx, slices, cluster));
 
-  return { gateways, listeners, certificates, keyPairs, clusterUses, clusters, endpoints, hostRoutes, rules, parents, served, policies };
+  return {
+    gateways,
+    listeners,
+    certificates,
+    keyPairs,
+    clusterUses,
+    clusters,
+    endpoints,
+    hostRoutes,
+    ...waypoints,
+    rules,
+    parents,
+    served,
+    policies,
+  };
 }
 
 function sameKeyPair(a: KeyPair, b: KeyPair): boolean {
@@ -163,8 +194,14 @@ function distinctHosts(hosts: readonly HostRoutes[]): readonly HostRoutes[] {
   return [...new Map(hosts.map((h) => [hostRoutesKey(h), h])).values()];
 }
 
-/** Every cluster that some rule leads to, once. */
-function usedClusters(g: Graph, rules: Collection<RouteRules>): Collection<Cluster> {
+/** What the default routes of waypoints lead to. */
+function defaultUses(g: Graph, ports: Collection<ServicePort>): Collection<ClusterUse> {
+  const key = (u: ClusterUse): string => `${u.scope}|${u.cluster}|${u.route}`;
+  return map(g, ports, { name: 'DefaultClusterUses', key }, (_ctx, p) => ({ scope: p.scope, cluster: p.cluster.name, route: p.chain }));
+}
+
+/** Every cluster that some rule or a waypoint leads to, once. */
+function usedClusters(g: Graph, rules: Collection<RouteRules>, ports: Collection<ServicePort>): Collection<Cluster> {
   const references = flatMap(
     g,
     rules,
@@ -174,10 +211,11 @@ function usedClusters(g: Graph, rules: Collection<RouteRules>): Collection<Clust
       return [...clusters.values()].map((cluster) => ({ route: route.key, cluster }));
     },
   );
+  const ofWaypoints = map(g, ports, { name: 'DefaultClusters' }, (_ctx, p) => ({ route: p.key, cluster: p.cluster }));
   const byName = group(
     g,
     { name: 'ClusterReferencesByName' },
-    references.index('name', (r) => [r.cluster.name]),
+    join(g, { name: 'AllClusterReferences' }, [references, ofWaypoints]).index('name', (r) => [r.cluster.name]),
   );
   return map(g, byName, { name: 'Clusters' }, (_ctx, { items }) => items[0]?.cluster);
 }
@@ -202,7 +240,7 @@ export function gatewayApiStatuses(g: Graph, inputs: GatewayApiInputs, api: Gate
     api.parents,
     { name: 'AttachedRoutes', key: (a: { listener: string; route: string }) => `${a.listener}|${a.route}` },
     (_ctx, route) => {
-      const keys = route.parents.flatMap((p) => p.listeners.map((l) => listenerKey(p.gateway, l.listener)));
+      const keys = route.parents.flatMap((p) => p.listeners.map((l) => attachedKey(p.gateway, l)));
       return [...new Set(keys)].map((listener) => ({ listener, route: route.key }));
     },
   );

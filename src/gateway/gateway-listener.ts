@@ -3,6 +3,7 @@
  *
  *   [Listener] -> conflicts on its port -> certificates -> allowed kinds -> GatewayListener
  */
+import { waypointChain } from '../ir/names.ts';
 import type { ConditionIntent } from '../ir/report.ts';
 import type { ListenerEntry } from '../ir/route.ts';
 import type { Collection, Ctx } from '../krt/index.ts';
@@ -53,6 +54,9 @@ const protocols: Readonly<Record<string, { readonly kinds: readonly RouteKind[];
   HTTPS: { kinds: httpKinds, tls: true },
 };
 
+/** What a waypoint carries: all of its Services behind one listener. */
+const waypointProtocols: typeof protocols = { 'istio.io/PROXY': { kinds: httpKinds, tls: false } };
+
 /** Ports of a proxy Pod that are its own. */
 export const reservedPorts: Readonly<Record<number, string>> = {
   8082: 'readiness of the proxy',
@@ -65,16 +69,28 @@ export interface ListenerInputs {
   readonly grants: Grants;
 }
 
-/** Translates all listeners of a Gateway in `namespace`. Source: Gateway API, GatewaySpec.listeners. */
-export function translateListeners(ctx: Ctx, inputs: ListenerInputs, namespace: string, listeners: readonly Listener[]): GatewayListener[] {
+/** The Gateway of listeners, as far as they depend on it. */
+export interface ListenerOwner {
+  readonly namespace: string;
+  /** True for a Gateway of a class of waypoints. */
+  readonly waypoint: boolean;
+}
+
+/** Translates all listeners of a Gateway. Source: Gateway API, GatewaySpec.listeners. */
+export function translateListeners(
+  ctx: Ctx,
+  inputs: ListenerInputs,
+  owner: ListenerOwner,
+  listeners: readonly Listener[],
+): GatewayListener[] {
   const conflicts = conflictsOf(listeners);
-  return listeners.map((l, i) => translateListener(ctx, inputs, namespace, l, conflicts[i]));
+  return listeners.map((l, i) => translateListener(ctx, inputs, owner, l, conflicts[i]));
 }
 
 function translateListener(
   ctx: Ctx,
   inputs: ListenerInputs,
-  namespace: string,
+  { namespace, waypoint }: ListenerOwner,
   l: Listener,
   conflict: ConditionIntent | undefined,
 ): GatewayListener {
@@ -84,10 +100,10 @@ function translateListener(
     port: l.port,
     protocol: l.protocol,
     hostname,
-    chain: l.protocol === 'HTTPS' ? `https-${l.port}-${l.name}` : `http-${l.port}`,
+    chain: waypoint ? waypointChain : l.protocol === 'HTTPS' ? `https-${l.port}-${l.name}` : `http-${l.port}`,
     namespaces: l.allowedRoutes?.namespaces ?? { from: 'Same' as const },
   };
-  const protocol = protocols[l.protocol];
+  const protocol = (waypoint ? waypointProtocols : protocols)[l.protocol];
   const use = reservedPorts[l.port];
   const refused = !protocol
     ? condition.unsupportedProtocol(l.protocol)

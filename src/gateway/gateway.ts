@@ -22,6 +22,8 @@ export interface GatewayView {
   readonly uid: string;
   readonly generation: number;
   readonly className: string;
+  /** True when its class is one of waypoints: it serves Services of the mesh instead of ports. */
+  readonly waypoint: boolean;
   readonly listeners: readonly GatewayListener[];
   readonly addresses: readonly GatewaySpecAddress[];
   /** Of the object, for policies that select by labels. */
@@ -53,13 +55,19 @@ export function isOurs(gatewayClass: GatewayClass | undefined): boolean {
   return gatewayClass?.spec.controllerName === controllerName;
 }
 
+/** True for classes whose proxies stand behind a ztunnel: Istio reads the same annotation (ambient.istio.io/waypoint-inbound-binding). */
+export function isWaypointClass(gatewayClass: GatewayClass): boolean {
+  return gatewayClass.metadata.annotations?.['ambient.istio.io/waypoint-inbound-binding']?.startsWith('PROXY') ?? false;
+}
+
 /** Translates a Gateway; undefined when its class is not ours. */
 export function translateGateway(ctx: Ctx, inputs: GatewayInputs, gateway: Gateway): GatewayView | undefined {
   const gatewayClass = ctx.fetchOne(inputs.classes, gateway.spec.gatewayClassName);
   if (!gatewayClass || !isOurs(gatewayClass)) return undefined;
   const namespace = gateway.metadata.namespace ?? '';
   const { spec } = gateway;
-  const listeners = translateListeners(ctx, inputs, namespace, spec.listeners);
+  const waypoint = isWaypointClass(gatewayClass);
+  const listeners = translateListeners(ctx, inputs, { namespace, waypoint }, spec.listeners);
   const parameters = parametersOf(ctx, inputs, gateway, gatewayClass);
   const acceptance = parameters.problem ?? addressProblem(spec.addresses) ?? listenerAcceptance(listeners);
   return {
@@ -68,6 +76,7 @@ export function translateGateway(ctx: Ctx, inputs: GatewayInputs, gateway: Gatew
     uid: gateway.metadata.uid ?? '',
     generation: gateway.metadata.generation ?? 0,
     className: spec.gatewayClassName,
+    waypoint,
     listeners,
     addresses: spec.addresses ?? [],
     objectLabels: gateway.metadata.labels ?? {},
@@ -130,6 +139,7 @@ export function secretName(key: string): string {
 
 /** The proxy listeners of a Gateway: one a port, with one chain for plain HTTP and one a listener for HTTPS. */
 export function proxyListeners(view: GatewayView): readonly ProxyListener[] {
+  if (view.waypoint) return [];
   const ports = new Map<number, GatewayListener[]>();
   for (const l of view.listeners) if (l.valid) ports.set(l.port, [...(ports.get(l.port) ?? []), l]);
   return [...ports].map(([port, listeners]) => ({

@@ -12,7 +12,7 @@ import { route as condition } from './conditions.ts';
 import { intersect } from './hostname.ts';
 import type { RouteParents } from './route.ts';
 import type { Candidates } from './routes.ts';
-import { listenerKey } from './status.ts';
+import { attachedKey } from './status.ts';
 
 /** A route that loses a listener, and to which one. */
 export interface Conflict {
@@ -45,7 +45,7 @@ function losersOf(listener: string, routes: readonly RouteParents[]): readonly C
 }
 
 function hostsOn(listener: string, route: RouteParents): readonly string[] {
-  return route.parents.flatMap((p) => p.listeners.filter((l) => listenerKey(p.gateway, l.listener) === listener).flatMap((l) => l.hosts));
+  return route.parents.flatMap((p) => p.listeners.filter((l) => attachedKey(p.gateway, l) === listener).flatMap((l) => l.hosts));
 }
 
 /** The route without the listeners that it loses; a parent that has none left refuses it. */
@@ -55,13 +55,13 @@ export function withoutConflicts(ctx: Ctx, conflicts: Collection<Conflict>, rout
 
 function settle(ctx: Ctx, conflicts: Collection<Conflict>, route: RouteParents, parent: ParentAttachment): ParentAttachment {
   const lost = parent.listeners.flatMap((l) => {
-    const conflict = ctx.fetchOne(conflicts, conflictKey(listenerKey(parent.gateway, l.listener), route.key));
-    return conflict ? [{ listener: l.listener, winner: conflict.winner }] : [];
+    const conflict = ctx.fetchOne(conflicts, conflictKey(attachedKey(parent.gateway, l), route.key));
+    return conflict ? [{ listener: l, winner: conflict.winner }] : [];
   });
   const [first] = lost;
   if (!first) return parent;
-  const listeners = parent.listeners.filter((l) => !lost.some((x) => x.listener === l.listener));
+  const listeners = parent.listeners.filter((l) => !lost.some((x) => x.listener === l));
   if (listeners.length > 0) return { ...parent, listeners };
-  const why = `${describeRef(first.winner)}, which is older, has these hostnames on listener ${first.listener} of Gateway ${parent.gateway}, and HTTPRoutes and GRPCRoutes cannot share one; use another hostname or listener`;
+  const why = `${describeRef(first.winner)}, which is older, has these hostnames on ${first.listener.listener === undefined ? `port ${first.listener.entry.port}` : `listener ${first.listener.listener}`} of Gateway ${parent.gateway}, and HTTPRoutes and GRPCRoutes cannot share one; use another hostname or listener`;
   return { ...parent, listeners, acceptance: condition.hostnameConflict(why) };
 }

@@ -13,6 +13,7 @@ import { type AttachmentInputs, type ParentAttachment, attach } from './attachme
 import { type BackendInputs, routeSubject } from './backendref.ts';
 import { gatewayGroup } from './conditions.ts';
 import type { GrantSubject } from './referencegrant.ts';
+import { attachToService } from './service-parent.ts';
 import type { RuleId, RuleOutcome, TranslatedRule } from './route-rule.ts';
 
 export type RouteKindName = 'HTTPRoute' | 'GRPCRoute' | 'TLSRoute' | 'TCPRoute' | 'UDPRoute';
@@ -94,7 +95,9 @@ export function translateRules<Rule extends { readonly name?: string }, Outcome 
 export function attachRoute(ctx: Ctx, inputs: AttachmentInputs, kind: RouteKindName, route: RouteObject): RouteParents | undefined {
   const ref = routeRef(kind, route);
   const attaching = { kind: { group: gatewayGroup, kind }, namespace: ref.namespace, hostnames: route.spec.hostnames };
-  const parents = (route.spec.parentRefs ?? []).flatMap((parentRef) => attach(ctx, inputs, attaching, parentRef) ?? []);
+  const parents = (route.spec.parentRefs ?? []).flatMap(
+    (parentRef) => attach(ctx, inputs, attaching, parentRef) ?? attachToService(ctx, inputs.services, attaching, parentRef),
+  );
   if (parents.length === 0) return undefined;
   return {
     key: routeKey(kind, route),

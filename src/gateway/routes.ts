@@ -21,7 +21,7 @@ import {
 } from './route.ts';
 import { hostConflicts, withoutConflicts } from './route-conflict.ts';
 import type { RuleOutcome, TranslatedRule } from './route-rule.ts';
-import { listenerKey } from './status.ts';
+import { attachedKey } from './status.ts';
 
 /** The sources of routes. */
 export interface RouteInputs {
@@ -81,7 +81,7 @@ function candidatesOf(g: Graph, kind: RouteKindName, routes: Collection<RouteObj
     attachRoute(ctx, attachment, kind, route),
   );
   const byListener = candidates.index('listener', (p) => [
-    ...new Set(p.parents.flatMap((parent) => parent.listeners.map((l) => listenerKey(parent.gateway, l.listener)))),
+    ...new Set(p.parents.flatMap((parent) => parent.listeners.map((l) => attachedKey(parent.gateway, l)))),
   ]);
   return { kind, candidates, byListener };
 }

@@ -3,6 +3,7 @@
  *
  *   [RouteRules] + [RouteParents] + [TrafficPolicy]* -> ServedRoute -> HostRoutes, uses of clusters, outcomes of policies
  */
+import { waypointChain } from '../ir/names.ts';
 import { type ObjectRef, describeRef, refKey } from '../ir/object-ref.ts';
 import type { HostRoutes, RouteRule } from '../ir/route.ts';
 import type { RoutePolicies } from '../ir/policy.ts';
@@ -90,7 +91,8 @@ class Placement {
   }
 
   #atListener(gateway: GatewayView, listener: AttachedListener): void {
-    const ofListener = listenerLevels(this.#attachments, { ref: gateway.ref, labels: gateway.objectLabels }, listener.listener);
+    const section = listener.listener ?? gateway.listeners.find((l) => l.chain === waypointChain)?.name;
+    const ofListener = listenerLevels(this.#attachments, { ref: gateway.ref, labels: gateway.objectLabels }, section);
     const rules = this.#translated.rules.flatMap((t, i) => this.#rule(gateway, ofListener, t, i) ?? []);
     for (const host of listener.hosts) {
       this.#hosts.push({
@@ -101,6 +103,7 @@ class Placement {
         entry: listener.entry,
         order: this.#translated.order,
         rules,
+        ...(listener.clientNamespace !== undefined && { clientNamespace: listener.clientNamespace }),
         origin: this.#route.ref,
       });
     }

@@ -1,19 +1,94 @@
 /**
  * Routes whose parent is a Service (GAMMA): they serve in the scopes that a waypoint keeps for the ports of that Service.
  *
- *   [parentRef: Service | ServiceEntry | Hostname] -> [ServedService] -> its ports -> AttachedListener, one a port
+ *   [parentRef: Service | ServiceEntry | Hostname] -> [BoundService] -> its ports -> AttachedListener, one a port
  */
-import type { ObjectRef } from '../ir/object-ref.ts';
-import type { ServicePortView } from './views.ts';
+import type { BoundService, MeshPort } from '../ir/mesh.ts';
+import { serviceChain } from '../ir/names.ts';
+import type { Collection, Ctx, Index } from '../krt/index.ts';
+import type { ParentReference } from '../kube/types/gateway-api.ts';
+import type { AttachedListener, AttachingRoute, ParentAttachment } from './attachment.ts';
+import { gatewayGroup, route as condition } from './conditions.ts';
+import { anyHost } from './hostname.ts';
 
-/** A Service or ServiceEntry that the proxies of a waypoint serve. */
-export interface ServedService {
-  /** `namespace/name` of the waypoint's Gateway, which is also the scope of its proxies. */
-  readonly waypoint: string;
-  readonly ref: ObjectRef;
-  /** Fully qualified; the first one names its clusters. */
-  readonly hostnames: readonly string[];
-  /** Virtual IPs: what connections are addressed to. */
-  readonly addresses: readonly string[];
-  readonly ports: readonly ServicePortView[];
+export interface ServiceParents {
+  readonly bound: Collection<BoundService>;
+  readonly byParent: Index<BoundService>;
+}
+
+const istioGroup = 'networking.istio.io';
+
+/** Indexes services by what a parentRef may call them. */
+export function serviceParents(bound: Collection<BoundService>): ServiceParents {
+  const byParent = bound.index('parent', ({ service: { kind, namespace, name, host } }) => [
+    `${kind}/${namespace}/${name}`,
+    `Hostname/${host}`,
+  ]);
+  return { bound, byParent };
+}
+
+/** True when the port speaks a form of HTTP, by its declaration: sniffing would stall protocols in which the server speaks first. */
+export function speaksHttp(port: MeshPort): boolean {
+  return port.protocol === 'http' || port.protocol === 'http2' || port.protocol === 'grpc' || port.protocol === 'grpc-web';
+}
+
+/**
+ * Attaches a route to one parent at every waypoint of ours that serves it. Empty when none does: then it is somebody else's to report on.
+ * A route of another namespace holds for the clients of that namespace only (GAMMA: consumer routes).
+ */
+export function attachToService(
+  ctx: Ctx,
+  parents: ServiceParents,
+  route: AttachingRoute,
+  parentRef: ParentReference,
+): readonly ParentAttachment[] {
+  const key = parentKey(parentRef, route.namespace);
+  if (key === undefined) return [];
+  if (!httpKinds.includes(route.kind.kind)) return [];
+  return ctx.fetch(parents.bound, { index: parents.byParent, is: key }).map((bound) => attachAt(bound, route, parentRef));
+}
+
+const httpKinds = ['HTTPRoute', 'GRPCRoute'];
+
+function parentKey(ref: ParentReference, namespace: string): string | undefined {
+  const group = ref.group ?? gatewayGroup;
+  const kind = ref.kind ?? 'Gateway';
+  if (group === istioGroup && kind === 'Hostname') return `Hostname/${ref.name}`;
+  if ((group === '' || group === 'core') && kind === 'Service') return `Service/${ref.namespace ?? namespace}/${ref.name}`;
+  if (group === istioGroup && kind === 'ServiceEntry') return `ServiceEntry/${ref.namespace ?? namespace}/${ref.name}`;
+  return undefined;
+}
+
+function attachAt({ waypoint, service }: BoundService, route: AttachingRoute, parentRef: ParentReference): ParentAttachment {
+  const refuse = (why: string): ParentAttachment => ({
+    parentRef,
+    gateway: waypoint,
+    listeners: [],
+    acceptance: condition.noMatchingParent(why),
+  });
+  const subject = `${service.kind} ${service.namespace}/${service.name}`;
+  const named = service.ports.filter(
+    (p) =>
+      (parentRef.port === undefined || p.port === parentRef.port) &&
+      (parentRef.sectionName === undefined || p.name === parentRef.sectionName),
+  );
+  if (named.length === 0) return refuse(`${subject} has no such port; it has ${describePorts(service.ports)}`);
+  const ports = named.filter(speaksHttp);
+  if (ports.length === 0) {
+    return refuse(`Ports ${describePorts(named)} of ${subject} are not HTTP; set appProtocol: http, or begin their names with http`);
+  }
+  const hosts = route.hostnames?.length ? [...new Set(route.hostnames.map((h) => h.toLowerCase()))] : [anyHost];
+  const listeners = ports.map(({ port }): AttachedListener => ({
+    chain: serviceChain(`${service.kind}/${service.key}`, port),
+    owner: anyHost,
+    entry: { scheme: 'http', port },
+    hosts,
+    valid: true,
+    ...(route.namespace !== service.namespace && { clientNamespace: route.namespace }),
+  }));
+  return { parentRef, gateway: waypoint, listeners, acceptance: condition.accepted };
+}
+
+function describePorts(ports: readonly MeshPort[]): string {
+  return ports.map((p) => (p.name ? `${p.name}:${p.port}` : String(p.port))).join(', ');
 }

@@ -5,7 +5,7 @@ import type { ObjectRef } from '../ir/object-ref.ts';
 import type { ConditionIntent, EntriesReport, EntryReport, ListenerReport, WholeReport } from '../ir/report.ts';
 import type { GatewayClass } from '../kube/types/gateway-api.ts';
 import { type Problem, describeProblems } from '../policy/problem.ts';
-import type { ParentAttachment } from './attachment.ts';
+import type { AttachedListener, ParentAttachment } from './attachment.ts';
 import {
   gatewayClassAccepted,
   gatewayClassSupportedVersion,
@@ -154,4 +154,9 @@ function programmedRoute(refused: readonly string[], dropped: readonly Problem[]
 /** Key of a listener of a Gateway in indexes. */
 export function listenerKey(gateway: string, listener: string): string {
   return `${gateway}/${listener}`;
+}
+
+/** Key of what a route is attached to: a listener, or a port of a Service behind a waypoint. */
+export function attachedKey(gateway: string, { listener, chain, clientNamespace }: AttachedListener): string {
+  return listenerKey(gateway, listener ?? `${chain}/${clientNamespace ?? ''}`);
 }

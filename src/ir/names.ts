@@ -31,3 +31,16 @@ export const wildcardHost = '*';
 export function hostScopeName(chain: string, host: string): string {
   return `${chain}:${host}`;
 }
+
+/** The chain of routes on a waypoint itself: they serve every Service behind it. */
+export const waypointChain = 'waypoint';
+
+/** The chain of one port of a Service behind a waypoint; `service` is `Kind/namespace/name`. Contains slashes, as no chain of an ingress does. */
+export function serviceChain(service: string, port: number): string {
+  return `service/${service}/${port}`;
+}
+
+/** True for what serves at a waypoint, by the address that a connection asks for instead of by host. */
+export function isWaypointChain(chain: string): boolean {
+  return chain === waypointChain || chain.startsWith('service/');
+}

@@ -113,5 +113,7 @@ export interface HostRoutes {
   readonly rules: readonly RouteRule[];
   /** Holds for every request to the host, and is the same for all routes behind one chain. */
   readonly authorization?: Authorization;
+  /** Only for clients of this namespace, and instead of all other routes of the Service (GAMMA: consumer routes). Only at waypoints. */
+  readonly clientNamespace?: string;
   readonly origin: ObjectRef;
 }

@@ -2,19 +2,23 @@
  * IR -> resources, as collections: each resource is encoded when what it is made of changes, and only then.
  *
  *   ProxyListeners ─> Listener          HostRoutes, by scope ─> ScopedRouteConfiguration
+ *   WaypointListeners ─> Listener       ServiceScopes ─> ScopedRouteConfiguration of a port
  *   Certificates + KeyPairs ─> Secret   Clusters, Endpoints ─> bytes, once ─> Cluster, ClusterLoadAssignment of each Gateway that uses them
  */
 import type { Cluster, Endpoints } from '../../ir/backend.ts';
 import type { ProxyListener, TlsCertificate } from '../../ir/listener.ts';
 import type { ObjectRef } from '../../ir/object-ref.ts';
 import type { HostRoutes } from '../../ir/route.ts';
+import type { ServiceScope, WaypointListener } from '../../ir/waypoint.ts';
 import type { SecretBytes } from '../../ir/secret-bytes.ts';
 import { type Collection, type Graph, deepEqual, group, join, map } from '../../krt/index.ts';
 import { TypeUrl, type XdsResource, versionOf, xdsResourceKey } from '../resource.ts';
 import { encodeCluster, encodeEndpoints } from './cluster.ts';
-import { type Binding, listenerResource } from './listener.ts';
+import { type Binding, type Bound, listenerResource } from './listener.ts';
 import { scopeKeyOf, scopeResource } from './scope.ts';
 import { secretResource } from './secret.ts';
+import { serviceScopeResource } from './service-scope.ts';
+import { waypointListenerResource } from './waypoint-listener.ts';
 
 export interface KeyPair {
   readonly certificate: SecretBytes;
@@ -34,6 +38,8 @@ export interface IrInputs {
     readonly items: readonly { readonly scope: string; readonly cluster: string }[];
   }>;
   readonly hostRoutes: Collection<HostRoutes>;
+  readonly waypointListeners: Collection<WaypointListener>;
+  readonly serviceScopes: Collection<ServiceScope>;
 }
 
 interface Encoded {
@@ -52,7 +58,7 @@ function sameBytes(a: Encoded, b: Encoded): boolean {
 }
 
 /** Builds the resources of all Gateways. `bind` says where a listener is bound. */
-export function xdsResources(g: Graph, ir: IrInputs, bind: (l: ProxyListener) => Binding): Collection<XdsResource> {
+export function xdsResources(g: Graph, ir: IrInputs, bind: (l: Bound) => Binding): Collection<XdsResource> {
   const options = (name: string) => ({ name, key: xdsResourceKey, equals: sameResource });
 
   const listeners = map(g, ir.listeners, options('ListenerResources'), (_ctx, l) => listenerResource(l, bind(l)));
@@ -79,7 +85,10 @@ export function xdsResources(g: Graph, ir: IrInputs, bind: (l: ProxyListener) =>
   );
   const scopes = map(g, byScope, options('ScopeResources'), (_ctx, { items }) => scopeResource(items));
 
-  return join(g, { name: 'XdsResources' }, [listeners, secrets, clusters, endpoints, scopes]);
+  const waypoints = map(g, ir.waypointListeners, options('WaypointListenerResources'), (_ctx, l) => waypointListenerResource(l, bind(l)));
+  const services = map(g, ir.serviceScopes, options('ServiceScopeResources'), (_ctx, place) => serviceScopeResource(place));
+
+  return join(g, { name: 'XdsResources' }, [listeners, waypoints, secrets, clusters, endpoints, scopes, services]);
 }
 
 function encoded(bytes: Uint8Array, origins: readonly ObjectRef[]): Encoded {

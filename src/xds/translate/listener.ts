@@ -20,8 +20,11 @@ export interface Binding {
   readonly port: number;
 }
 
+/** What of a listener decides where it is bound. */
+export type Bound = Pick<ProxyListener, 'scope' | 'port'>;
+
 /** Bound in a Pod: IPv6 and IPv4 at once. */
-export function podBinding(listener: ProxyListener): Binding {
+export function podBinding(listener: Bound): Binding {
   return { address: '::', port: listener.port };
 }
 
@@ -64,7 +67,10 @@ function filterChain(chain: HttpChain): FilterChain {
     filters: [
       {
         name: 'envoy.filters.network.http_connection_manager',
-        typed_config: any('envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', connectionManager(chain)),
+        typed_config: any(
+          'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
+          connectionManager(scopedRoutes, scopeKeyMutation(chain.name)),
+        ),
       },
     ],
     ...(chain.serverNames.length > 0 && { filter_chain_match: { server_names: [...chain.serverNames] } }),
@@ -73,11 +79,14 @@ function filterChain(chain: HttpChain): FilterChain {
 }
 
 /** Hardened as Envoy's edge guide says: paths are normalized before anything matches them, and a client is believed about nothing. */
-function connectionManager(chain: HttpChain): HttpConnectionManager {
+export function connectionManager(
+  scoped_routes: HttpConnectionManager['scoped_routes'],
+  scopeKey: ReturnType<typeof scopeKeyMutation>,
+): HttpConnectionManager {
   return {
     stat_prefix: 'http',
-    scoped_routes: scopedRoutes,
-    early_header_mutation_extensions: [scopeKeyMutation(chain.name)],
+    scoped_routes,
+    early_header_mutation_extensions: [scopeKey],
     http_filters: httpFilters,
     use_remote_address: { value: true },
     normalize_path: { value: true },

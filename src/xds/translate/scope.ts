@@ -4,6 +4,7 @@
  * An exact host has a scope of its own, so that a change of it is one small resource at any number of hosts. Wildcard hosts of a chain
  * share the scope `*`, which the fallback filters choose when the exact one has no route (scope-key.ts).
  */
+import type { Authorization } from '../../ir/authorization.ts';
 import { hostScopeName, wildcardHost } from '../../ir/names.ts';
 import { type ObjectRef, refKey } from '../../ir/object-ref.ts';
 import { compareMatches, compareOrder, compareText } from '../../ir/precedence.ts';
@@ -54,7 +55,7 @@ export function scopeResource(items: readonly HostRoutes[]): XdsResource | undef
     name,
     version: versionOf(bytes),
     bytes,
-    origins: originsOf(items),
+    origins: originsOf(items, first.authorization),
     clusters: clustersOf(items),
   };
 }
@@ -68,7 +69,7 @@ interface Candidate {
 }
 
 /** Every match of every rule, in the order in which they are tried. Source: Gateway API, HTTPRouteRule.matches. */
-function orderedRoutes(items: readonly HostRoutes[]): Route[] {
+export function orderedRoutes(items: readonly HostRoutes[]): Route[] {
   const candidates = items.flatMap((host) =>
     host.rules.flatMap((rule, ruleIndex) =>
       rule.matches.map((match, matchIndex): Candidate => ({ rule, match, matchIndex, host, ruleIndex })),
@@ -113,17 +114,19 @@ const noopFilters: Record<string, Any> = Object.fromEntries(policyFilters.flatMa
  * In the scope of an exact host filters stay out of the request, except on routes that configure them. Not those that would act on their own:
  * they are in a request whose host was found only in its canonical form (upper case), and `disabled` comes too late for it.
  */
-const idleFilters: Record<string, Any> = Object.fromEntries([
+export const idleFilters: Record<string, Any> = Object.fromEntries([
   ...fallbackFilters.map((f) => [f.name, disabled]),
   ...policyFilters.map((f) => [f.name, f.noop ?? disabled]),
 ]);
 
-function originsOf(items: readonly HostRoutes[]): readonly ObjectRef[] {
-  const refs = new Map([...items.map((i) => i.origin), ...(items[0]?.authorization?.origins ?? [])].map((o) => [refKey(o), o]));
+/** The objects that a scope was made from. */
+export function originsOf(items: readonly { readonly origin: ObjectRef }[], authorization?: Authorization): readonly ObjectRef[] {
+  const refs = new Map([...items.map((i) => i.origin), ...(authorization?.origins ?? [])].map((o) => [refKey(o), o]));
   return [...refs.values()];
 }
 
-function clustersOf(items: readonly HostRoutes[]): readonly string[] {
+/** The clusters that rules lead to. */
+export function clustersOf(items: readonly { readonly rules: readonly RouteRule[] }[]): readonly string[] {
   const names = new Set<string>();
   for (const { rules } of items) {
     for (const { action } of rules) {

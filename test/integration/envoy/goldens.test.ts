@@ -61,7 +61,8 @@ function bootstrapOf(resources: readonly XdsResource[]): Json {
   const listeners = of(TypeUrl.listener);
   const all = listeners.map((l) => withCertificates(l.json, (name) => secrets.get(`${l.scope}|${name}`)));
   for (const scope of of(TypeUrl.scopedRoute)) {
-    const chain = scope.name.slice(0, scope.name.indexOf(':'));
+    // Scopes of a waypoint are named by address and port, and belong to its only HTTP chain.
+    const chain = scope.name.includes('|') ? 'http' : scope.name.slice(0, scope.name.indexOf(':'));
     const port = listeners.find((l) => l.scope === scope.scope && chainsOf(l.json).some((c) => c['name'] === chain));
     expect(port, `scope ${scope.name} belongs to a chain`).toBeDefined();
     if (port) all.push(withRoutes(port.json, chain, scope.json['route_configuration'] as Json));
@@ -78,6 +79,7 @@ function bootstrapOf(resources: readonly XdsResource[]): Json {
       listeners: all.map((l, i) => ({
         ...l,
         name: `l${i}`,
+        additional_addresses: [],
         address: { socket_address: { address: '127.0.0.1', port_value: 20_000 + i } },
       })),
       clusters: [{ name: 'xds', type: 'STATIC', typed_extension_protocol_options: http2 }, ...clusters.values()],
@@ -93,14 +95,16 @@ const http2 = {
 };
 
 function chainsOf(listener: Json): readonly Json[] {
-  return listener['filter_chains'] as Json[];
+  const chains = (listener['filter_chains'] as Json[] | undefined) ?? [];
+  const last = listener['default_filter_chain'] as Json | undefined;
+  return last ? [...chains, last] : chains;
 }
 
 /** SDS would be asked at run time only: the certificates are put into the listener. */
 function withCertificates(listener: Json, find: (name: string) => unknown): Json {
   return {
     ...listener,
-    filter_chains: chainsOf(listener).map((chain) => {
+    filter_chains: ((listener['filter_chains'] as Json[] | undefined) ?? []).map((chain) => {
       const socket = chain['transport_socket'] as Json | undefined;
       if (!socket) return chain;
       const typed = socket['typed_config'] as Json;
@@ -116,10 +120,13 @@ function withCertificates(listener: Json, find: (name: string) => unknown): Json
 /** The listener with one chain, in clear text, that has the routes of a scope instead of all scopes. */
 function withRoutes(listener: Json, name: string, routes: Json): Json {
   const { transport_socket: _tls, filter_chain_match: _match, ...chain } = chainsOf(listener).find((c) => c['name'] === name) ?? {};
-  const [filter] = chain['filters'] as { name: string; typed_config: Json }[];
-  const { scoped_routes: _scopes, ...manager } = filter?.typed_config ?? {};
-  const { listener_filters: _filters, ...rest } = listener;
-  return { ...rest, filter_chains: [{ ...chain, filters: [{ ...filter, typed_config: { ...manager, route_config: routes } }] }] };
+  const filters = chain['filters'] as { name: string; typed_config: Json }[];
+  const withRoutesInline = filters.map(({ name: filter, typed_config: { scoped_routes, ...config } }) => ({
+    name: filter,
+    typed_config: scoped_routes ? { ...config, route_config: routes } : config,
+  }));
+  const { listener_filters: _filters, default_filter_chain: _last, ...rest } = listener;
+  return { ...rest, filter_chains: [{ ...chain, filters: withRoutesInline }] };
 }
 
 function withEndpoints(cluster: Json, assignment: Json | undefined): Json {

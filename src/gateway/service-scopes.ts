@@ -1,0 +1,158 @@
+/**
+ * What the proxies of waypoints serve.
+ *
+ *   BoundServices ──> ServicePorts, by address and port ─┬─ HTTP ─> ServiceScopes <── routes of Services and waypoints, TrafficPolicies
+ *                          │                             └─ TCP ──> WaypointListeners <── Gateways
+ *                          └─> Clusters and their uses: the default goes to the Service itself, by its endpoints
+ */
+import type { Cluster } from '../ir/backend.ts';
+import type { BoundService, MeshService } from '../ir/mesh.ts';
+import { serviceChain, waypointChain } from '../ir/names.ts';
+import type { ObjectRef } from '../ir/object-ref.ts';
+import type { RetryPolicy, RoutePolicies } from '../ir/policy.ts';
+import { compareText } from '../ir/precedence.ts';
+import type { HostRoutes, RouteRule } from '../ir/route.ts';
+import type { ServiceScope, TcpService, WaypointListener } from '../ir/waypoint.ts';
+import { type Collection, type Ctx, type Graph, type Index, flatMap, group, map } from '../krt/index.ts';
+import { attachmentsIn, listenerLevels } from '../policy/attachment.ts';
+import type { Policy } from '../policy/plugin.ts';
+import { effectivePolicies, withOwnPolicies } from '../policy/trafficpolicy/trafficpolicy.ts';
+import { serviceCluster } from './backendref.ts';
+import type { GatewayView } from './gateway.ts';
+import { speaksHttp } from './service-parent.ts';
+import { replacedBody } from './route-rule.ts';
+import type { ServiceView } from './views.ts';
+
+/** A port of a Service behind a waypoint. */
+export interface ServicePort {
+  /** `waypoint|chain`. */
+  readonly key: string;
+  readonly scope: string;
+  readonly chain: string;
+  readonly addresses: readonly string[];
+  readonly port: number;
+  readonly http: boolean;
+  readonly cluster: Cluster;
+  readonly origin: ObjectRef;
+}
+
+/** The ports of all Services behind waypoints. Those whose endpoints we cannot find are left out. */
+export function servicePorts(g: Graph, bound: Collection<BoundService>, services: Collection<ServiceView>): Collection<ServicePort> {
+  return flatMap(g, bound, { name: 'ServicePorts', key: (p: ServicePort) => p.key }, (ctx, { waypoint, service }) =>
+    service.ports.flatMap((port): ServicePort[] => {
+      // Without an address no connection can ask for it.
+      if (service.addresses.length === 0) return [];
+      const cluster = clusterOf(ctx, services, service, port.port);
+      if (!cluster) return [];
+      const chain = serviceChain(`${service.kind}/${service.key}`, port.port);
+      const http = speaksHttp(port);
+      return [
+        {
+          key: `${waypoint}|${chain}`,
+          scope: waypoint,
+          chain,
+          addresses: service.addresses,
+          port: port.port,
+          http,
+          cluster,
+          origin: service.origin,
+        },
+      ];
+    }),
+  );
+}
+
+function clusterOf(ctx: Ctx, services: Collection<ServiceView>, { endpoints }: MeshService, port: number): Cluster | undefined {
+  if (endpoints.from !== 'slices') return undefined;
+  const service = ctx.fetchOne(services, endpoints.service);
+  const found = service?.ports.find((p) => p.port === port && p.protocol === 'TCP');
+  return service && found && serviceCluster(service, found);
+}
+
+export interface ServiceScopeInputs {
+  readonly ports: Collection<ServicePort>;
+  readonly gateways: Collection<GatewayView>;
+  /** Of chains of waypoints. */
+  readonly routes: Collection<HostRoutes>;
+  readonly policies: Collection<Policy<RoutePolicies>>;
+  readonly policiesByTarget: Index<Policy<RoutePolicies>>;
+}
+
+export interface WaypointCollections {
+  readonly waypointListeners: Collection<WaypointListener>;
+  readonly serviceScopes: Collection<ServiceScope>;
+}
+
+/** Builds listeners and scopes. Of several services at one address and port, the first by name is served. */
+export function serviceScopes(g: Graph, inputs: ServiceScopeInputs): WaypointCollections {
+  const { ports, routes } = inputs;
+  const byChain = routes.index('chain', (h) => [`${h.scope}|${h.chain}`]);
+  const byPlace = group(
+    g,
+    { name: 'ServicePortsByPlace' },
+    ports.index('place', (p) => p.addresses.map((address) => `${p.scope}|${p.port}|${address}`)),
+  );
+  const scopes = map(g, byPlace, { name: 'ServiceScopes' }, (ctx, { key, items }): ServiceScope | undefined => {
+    const place = firstOf(items);
+    const address = key.slice(key.lastIndexOf('|') + 1);
+    if (!place?.http || address.includes('/')) return undefined;
+    const at = (chain: string) => ctx.fetch(routes, { index: byChain, is: `${place.scope}|${chain}` });
+    return {
+      scope: place.scope,
+      address,
+      port: place.port,
+      origin: place.origin,
+      ofService: at(place.chain),
+      ofWaypoint: at(waypointChain),
+      byDefault: defaultRule(ctx, inputs, place),
+    };
+  });
+
+  const tcp = map(g, byPlace, { name: 'TcpServices' }, (_ctx, { key, items }): TcpService | undefined => {
+    const place = firstOf(items);
+    if (!place || place.http) return undefined;
+    const address = key.slice(key.lastIndexOf('|') + 1);
+    return { scope: place.scope, address, port: place.port, origin: place.origin, cluster: place.cluster.name };
+  });
+  const tcpByScope = tcp.index('scope', (t) => [t.scope]);
+  const listeners = map(g, inputs.gateways, { name: 'WaypointListeners' }, (ctx, view): WaypointListener | undefined => {
+    const own = view.listeners.filter((l) => l.chain === waypointChain && l.valid);
+    const [listener] = own;
+    if (!listener) return undefined;
+    const services = ctx.fetch(tcp, { index: tcpByScope, is: view.key });
+    return {
+      scope: view.key,
+      port: listener.port,
+      tcp: services.toSorted((a, b) => compareText(a.address, b.address) || a.port - b.port),
+      origins: own.map((l) => ({ ...view.ref, section: l.name })),
+    };
+  });
+  return { waypointListeners: listeners, serviceScopes: scopes };
+}
+
+function firstOf(items: readonly ServicePort[]): ServicePort | undefined {
+  return items.length > 1 ? items.toSorted((a, b) => compareText(a.key, b.key))[0] : items[0];
+}
+
+/** What is safe to repeat: the request has not reached anyone. An address that another Pod has by now is met with exactly that. */
+const defaultRetry: RetryPolicy = { retryOn: ['reset-before-request', 'connect-failure'], statusCodes: [], attempts: 2, backoffBaseMs: 25 };
+
+/** Forwards everything to the Service, with the policies of the waypoint. */
+function defaultRule(ctx: Ctx, inputs: ServiceScopeInputs, place: ServicePort): RouteRule {
+  const gateway = ctx.fetchOne(inputs.gateways, place.scope);
+  const attachments = attachmentsIn(ctx, inputs.policies, inputs.policiesByTarget);
+  const listener = gateway?.listeners.find((l) => l.chain === waypointChain);
+  const levels = gateway ? listenerLevels(attachments, { ref: gateway.ref, labels: gateway.objectLabels }, listener?.name) : [];
+  const effective = effectivePolicies(levels);
+  const rule = {
+    name: place.chain,
+    origin: place.origin,
+    matches: [{ path: { type: 'prefix', value: '/' }, headers: [], queryParams: [] }],
+  } as const;
+  if (effective.invalid.length > 0) return { ...rule, action: { type: 'direct', status: 500, body: replacedBody }, policies: {} };
+  return {
+    ...rule,
+    action: { type: 'forward', backends: [{ cluster: place.cluster.name, weight: 1 }], mirrors: [] },
+    policies: { retry: defaultRetry, ...withOwnPolicies({}, effective.policies) },
+  };
+}

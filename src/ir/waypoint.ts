@@ -1,0 +1,42 @@
+/**
+ * What a waypoint serves: connections come with the address of a Service that they ask for, and with the identity of their client.
+ *
+ *   [WaypointListener] on loopback -> TCP: [TcpService] by address and port
+ *                                  -> anything else: HTTP, [ServiceScope] by address and port
+ */
+import type { Authorization } from './authorization.ts';
+import type { ObjectRef } from './object-ref.ts';
+import type { HostRoutes, RouteRule } from './route.ts';
+
+/** One port of a Service under one address. */
+export interface ServicePlace {
+  readonly scope: string;
+  readonly address: string;
+  readonly port: number;
+  /** Who may do what here. */
+  readonly authorization?: Authorization;
+  readonly origin: ObjectRef;
+}
+
+/** A port that speaks HTTP, with its routes. */
+export interface ServiceScope extends ServicePlace {
+  /** Routes whose parent is the Service, those of consumers among them. */
+  readonly ofService: readonly HostRoutes[];
+  /** Routes whose parent is the waypoint. */
+  readonly ofWaypoint: readonly HostRoutes[];
+  /** Forwards to the Service itself; holds when there is no route of a producer or of the waypoint. */
+  readonly byDefault: RouteRule;
+}
+
+/** A port that speaks anything else. The address may be a range, as `10.0.0.0/8`. */
+export interface TcpService extends ServicePlace {
+  readonly cluster: string;
+}
+
+/** The listener of a waypoint: its bytes do not depend on the Services that speak HTTP. */
+export interface WaypointListener {
+  readonly scope: string;
+  readonly port: number;
+  readonly tcp: readonly TcpService[];
+  readonly origins: readonly ObjectRef[];
+}

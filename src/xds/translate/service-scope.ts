@@ -1,0 +1,105 @@
+/**
+ * [ServiceScope] -> ScopedRouteConfiguration, one for each address and port of a Service.
+ *
+ * The address that a connection asks for chooses the scope, so the authority of a request does not: virtual hosts only keep apart routes that
+ * name hosts. In each, routes of consumers stand before all others, and behind them a 404 for the rest of what those clients ask.
+ */
+import { peerPrincipalState } from '../../ir/authorization.ts';
+import { wildcardHost } from '../../ir/names.ts';
+import type { HostRoutes } from '../../ir/route.ts';
+import type { ServiceScope } from '../../ir/waypoint.ts';
+import { compareText } from '../../ir/precedence.ts';
+import { scopeFilterConfigs } from '../filters/order.ts';
+import { type Route, type RouteMatch, type VirtualHost, encode } from '../proto/index.ts';
+import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
+import { routeOf } from './route.ts';
+import { clustersOf, idleFilters, orderedRoutes, originsOf } from './scope.ts';
+import { scopeHeader } from './scope-key.ts';
+import { serviceScopeKey } from './service-scope-key.ts';
+
+/** Translates the routes of a Service port under one address. */
+export function serviceScopeResource(place: ServiceScope): XdsResource {
+  const items = [...place.ofService, ...place.ofWaypoint];
+  const name = placeName(place);
+  const bytes = encode('envoy.config.route.v3.ScopedRouteConfiguration', {
+    name,
+    key: { fragments: serviceScopeKey(place.address, place.port).map((string_key) => ({ string_key })) },
+    route_configuration: {
+      name,
+      virtual_hosts: virtualHosts(place),
+      ignore_port_in_host_matching: true,
+      validate_clusters: { value: false },
+      request_headers_to_remove: [scopeHeader],
+      typed_per_filter_config: {
+        ...idleFilters,
+        ...(place.authorization && scopeFilterConfigs({ authorization: place.authorization })),
+      },
+      max_direct_response_body_size_bytes: { value: 1 << 20 },
+    },
+  });
+  return {
+    scope: place.scope,
+    type: TypeUrl.scopedRoute,
+    name,
+    version: versionOf(bytes),
+    bytes,
+    origins: originsOf([...items, place], place.authorization),
+    clusters: clustersOf([...items, { rules: [place.byDefault] }]),
+  };
+}
+
+/** `10.96.0.1|80`. */
+function placeName({ address, port }: ServiceScope): string {
+  return serviceScopeKey(address, port).join('|');
+}
+
+function virtualHosts(place: ServiceScope): VirtualHost[] {
+  const all = [...place.ofService, ...place.ofWaypoint];
+  const named = new Set(all.map((i) => i.host));
+  const hosts = [...named.add(wildcardHost)].sort((a, b) => b.length - a.length || compareText(a, b));
+  const consumers = Map.groupBy(
+    place.ofService.filter((i) => i.clientNamespace !== undefined),
+    (i) => i.clientNamespace ?? '',
+  );
+  const producers = place.ofService.filter((i) => i.clientNamespace === undefined);
+  const others = producers.length + place.ofWaypoint.length === 0 ? [defaultRoute(place)] : undefined;
+  return hosts.map((host) => ({
+    name: host,
+    domains: [host],
+    routes: [
+      ...[...consumers].flatMap(([namespace, items]) =>
+        [
+          ...routesUnder(host, items),
+          { name: `${placeName(place)}/no-route`, match: { prefix: '/' }, direct_response: { status: 404 } },
+        ].map((r) => onlyFrom(namespace, r)),
+      ),
+      ...(others ?? [...routesUnder(host, producers), ...routesUnder(host, place.ofWaypoint)]),
+    ],
+  }));
+}
+
+/** Routes of the host itself, behind them those of less specific ones: precedence goes by hostname, it does not end there. */
+function routesUnder(host: string, items: readonly HostRoutes[]): readonly Route[] {
+  const covering = [...new Set(items.map((i) => i.host))].filter((h) => h === host || coversHost(h, host));
+  covering.sort((a, b) => b.length - a.length || compareText(a, b));
+  return covering.flatMap((h) => orderedRoutes(items.filter((i) => i.host === h)));
+}
+
+function coversHost(pattern: string, host: string): boolean {
+  return pattern === wildcardHost || (pattern.startsWith('*.') && host.endsWith(pattern.slice(1)) && host !== pattern);
+}
+
+function defaultRoute({ byDefault, port }: ServiceScope): Route {
+  const [match] = byDefault.matches;
+  if (!match) throw new Error(`the default route of ${byDefault.name} has no match`);
+  return routeOf(byDefault, match, 0, { host: wildcardHost, entry: { scheme: 'http', port } });
+}
+
+/** Matches only clients whose identity is of the namespace. Neither a trust domain nor a name contains a slash. */
+function onlyFrom(namespace: string, route: Route): Route {
+  const match: RouteMatch = {
+    ...route.match,
+    filter_state: [{ key: peerPrincipalState, string_match: { contains: `/ns/${namespace}/sa/` } }],
+  };
+  return { ...route, match };
+}

@@ -1,0 +1,238 @@
+/** A waypoint as ztunnel sees it: connections with a PROXY header, routed by the address that they ask for and the identity of their client. */
+import { type IncomingHttpHeaders, request } from 'node:http';
+import { type Server, type Socket, connect, createServer } from 'node:net';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type ProxyHeader, proxyHeader } from '../../mesh/proxy-header.ts';
+import { type Backend, startBackend } from '../backend.ts';
+import { type LocalGateway, echoOf, eventually, startLocalGateway } from '../local.ts';
+
+let gateway: LocalGateway;
+let one: Backend;
+let two: Backend;
+let greeter: Server;
+const opened = new Set<Socket>();
+
+const identity = (namespace: string): string => `spiffe://cluster.local/ns/${namespace}/sa/client`;
+const vip = '10.96.0.1';
+
+/** Opens a connection as ztunnel does. */
+function dial({
+  address = vip,
+  port = 80,
+  principal,
+}: {
+  address?: string;
+  port?: number;
+  principal?: string | undefined;
+}): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(gateway.port(15_088), '127.0.0.1');
+    opened.add(socket);
+    socket.once('error', reject);
+    socket.once('connect', () => {
+      const source = { address: address.includes(':') ? 'fd00::99' : '10.1.2.3', port: 40_000 };
+      const header: ProxyHeader = { source, destination: { address, port }, ...(principal !== undefined && { principal }) };
+      socket.write(proxyHeader(header));
+      resolve(socket);
+    });
+  });
+}
+
+interface Request {
+  readonly address?: string;
+  readonly port?: number;
+  readonly principal?: string;
+  readonly host?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+async function get(path: string, { host = 'echo', headers = {}, ...to }: Request = {}) {
+  const socket = await dial(to);
+  return new Promise<{ status: number; headers: IncomingHttpHeaders; body: string }>((resolve, reject) => {
+    const r = request(
+      { createConnection: () => socket, path, setHost: false, headers: { host, connection: 'close', ...headers } },
+      (response) => {
+        let body = '';
+        response.setEncoding('utf8').on('data', (text: string) => (body += text));
+        response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body }));
+      },
+    );
+    r.on('error', reject);
+    r.end();
+  });
+}
+
+const service = (name: string, ips: readonly string[], ports: string, backendPorts: string): string => `---
+apiVersion: v1
+kind: Service
+metadata: { name: ${name}, labels: { istio.io/use-waypoint: gw } }
+spec: { clusterIP: ${ips[0]}, clusterIPs: [${ips.map((ip) => `'${ip}'`).join(', ')}], ports: [${ports}] }
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: { name: ${name}-1, labels: { kubernetes.io/service-name: ${name} } }
+addressType: IPv4
+ports: [${backendPorts}]
+endpoints: [{ addresses: [127.0.0.1], conditions: { ready: true } }]
+`;
+
+const route = (name: string, parent: string, rules: string, spec = '', namespace = 'default'): string => `---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: { name: ${name}, namespace: ${namespace} }
+spec:
+  parentRefs: [${parent}]
+  rules: [${rules}]${spec && `\n${spec}`}
+`;
+
+const ofEcho = "{ group: '', kind: Service, name: echo, namespace: default, port: 8080 }";
+
+beforeAll(async () => {
+  one = await startBackend('one');
+  two = await startBackend('two');
+  greeter = createServer((socket) => socket.end('220 ready\r\n'));
+  await new Promise<void>((resolve) => greeter.listen(0, '127.0.0.1', resolve));
+  const { port } = greeter.address() as { port: number };
+  gateway = await startLocalGateway(
+    {
+      'gateway.yaml': `
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: { name: kgateway-waypoint, annotations: { ambient.istio.io/waypoint-inbound-binding: PROXY/15088 } }
+spec: { controllerName: kgateway.dev/kgateway }
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: { name: gw }
+spec:
+  gatewayClassName: kgateway-waypoint
+  listeners: [{ name: proxy, protocol: istio.io/PROXY, port: 15088 }]
+`,
+      'services.yaml':
+        service(
+          'echo',
+          [vip, 'fd00::1'],
+          '{ name: http, port: 80 }, { name: http-alt, port: 8080 }, { name: smtp, port: 25 }',
+          `{ name: http, port: ${one.port} }, { name: http-alt, port: ${one.port} }, { name: smtp, port: ${port} }`,
+        ) + service('two', ['10.96.0.2'], '{ name: http, port: 80 }', `{ name: http, port: ${two.port} }`),
+      'routes.yaml': [
+        route('producer', ofEcho, '{ matches: [{ path: { value: /two } }], backendRefs: [{ name: two, port: 80 }] }'),
+        route('named', ofEcho, '{ backendRefs: [{ name: two, port: 80 }] }', "  hostnames: ['two.example.com']"),
+        route(
+          'consumer',
+          ofEcho,
+          '{ matches: [{ path: { value: /mine } }], filters: [{ type: RequestRedirect, requestRedirect: { statusCode: 301, path: { type: ReplaceFullPath, replaceFullPath: /yours } } }] }',
+          '',
+          'client',
+        ),
+      ].join(''),
+    },
+    [15_088],
+  );
+  await eventually('the waypoint serves', async () => (await get('/').catch(() => undefined))?.status === 200);
+});
+
+afterAll(async () => {
+  expect(gateway.rejections()).toEqual([]);
+  for (const socket of opened) socket.destroy();
+  await gateway.stop();
+  one.close();
+  two.close();
+  greeter.close();
+});
+
+describe('without routes', () => {
+  test('a Service is reached by its address, whatever the host says', async () => {
+    expect(echoOf(await get('/a', { host: 'two.example.com' }))).toMatchObject({ service: 'one', path: '/a', host: 'two.example.com' });
+    expect(echoOf(await get('/a', { address: '10.96.0.2', host: 'echo' })).service).toBe('two');
+  });
+
+  test('under each of its addresses', async () => {
+    expect(echoOf(await get('/', { address: 'fd00::1' })).service).toBe('one');
+  });
+
+  test('the backend learns the address of the client, and nothing of how we find routes', async () => {
+    const { headers } = echoOf(await get('/', { headers: { 'x-kgateway-scope': '10.96.0.2|80' } }));
+    expect(headers['x-forwarded-for']).toBe('10.1.2.3');
+    expect(headers).not.toHaveProperty('x-kgateway-scope');
+  });
+});
+
+describe('connections', () => {
+  test('for an address or port that is not served get 404', async () => {
+    expect((await get('/', { address: '10.96.0.77' })).status).toBe(404);
+    expect((await get('/', { port: 81 })).status).toBe(404);
+  });
+
+  test('without the header of ztunnel are closed', async () => {
+    const closed = await new Promise((resolve) => {
+      const socket = connect(gateway.port(15_088), '127.0.0.1', () => socket.write('GET / HTTP/1.1\r\nhost: echo\r\n\r\n'));
+      socket
+        .on('data', () => resolve('answered'))
+        .on('close', () => resolve('closed'))
+        .on('error', () => {});
+    });
+    expect(closed).toBe('closed');
+  });
+
+  test('to a protocol in which the server speaks first are not held up', async () => {
+    const socket = await dial({ port: 25 });
+    const greeting = await new Promise<string>((resolve) => socket.once('data', (data: Buffer) => resolve(data.toString())));
+    expect(greeting).toBe('220 ready\r\n');
+  });
+});
+
+describe('routes of a Service', () => {
+  test('hold on their port alone, and then nothing else does', async () => {
+    expect(echoOf(await get('/two', { port: 8080 })).service).toBe('two');
+    expect((await get('/else', { port: 8080 })).status).toBe(404);
+    expect(echoOf(await get('/two')).service).toBe('one');
+  });
+
+  test('that name hosts hold for those, before those that do not', async () => {
+    expect(echoOf(await get('/else', { port: 8080, host: 'two.example.com:8080' })).service).toBe('two');
+  });
+
+  test('of another namespace hold for clients of that namespace, instead of all others', async () => {
+    const principal = identity('client');
+    expect(await get('/mine', { port: 8080, principal })).toMatchObject({ status: 301, headers: { location: 'http://echo:8080/yours' } });
+    expect((await get('/two', { port: 8080, principal })).status).toBe(404);
+    expect((await get('/else', { port: 8080, principal, host: 'two.example.com' })).status).toBe(404);
+    for (const other of [identity('clients'), identity('default'), undefined]) {
+      const as = { port: 8080, ...(other !== undefined && { principal: other }) };
+      expect((await get('/mine', as)).status).toBe(404);
+      expect(echoOf(await get('/two', as)).service).toBe('two');
+    }
+  });
+
+  test('and TCP Services come and go while connections stay open', async () => {
+    const held = await dial({ address: '10.96.0.2' });
+    const answers = heldAnswers(held);
+    expect(await answers.next()).toContain('"service":"two"');
+    await gateway.write(
+      'more.yaml',
+      [
+        route('later', "{ group: '', kind: Service, name: two }", '{ backendRefs: [{ name: echo, port: 80 }] }'),
+        service('tcp', ['10.96.0.3'], '{ name: tcp, port: 5000 }', `{ name: tcp, port: ${two.port} }`),
+      ].join(''),
+    );
+    await eventually('the route serves', async () => echoOf(await get('/', { address: '10.96.0.2' })).service === 'one');
+    await eventually('the TCP Service serves', async () => echoOf(await get('/', { address: '10.96.0.3', port: 5000 })).service === 'two');
+    expect(await answers.next()).toContain('"service":"one"');
+    await gateway.remove('more.yaml');
+    await eventually('the default is back', async () => echoOf(await get('/', { address: '10.96.0.2' })).service === 'two');
+    expect(await answers.next()).toContain('"service":"two"');
+  });
+});
+
+/** One request after the other on an open connection. */
+function heldAnswers(socket: Socket): { next(): Promise<string> } {
+  return {
+    next: () =>
+      new Promise((resolve, reject) => {
+        socket.once('close', () => reject(new Error('the connection was closed')));
+        socket.once('data', (data: Buffer) => resolve(data.toString()));
+        socket.write('GET / HTTP/1.1\r\nhost: two\r\n\r\n');
+      }),
+  };
+}
