@@ -48,7 +48,7 @@ export interface Cluster {
   gatewayConditions(name: string, listener?: string): Promise<readonly string[]>;
   /** Our conditions on an HTTPRoute, of its first parent. */
   routeConditions(name: string): Promise<readonly Condition[]>;
-  /** The address of a Gateway, once it is programmed as it is now. */
+  /** The address of a Gateway, once it is programmed as it is now and its proxies run. */
   address(gateway: string): Promise<string>;
   /** Resolves when all Pods of the Deployment are new and ready. */
   rolledOut(deployment: string, namespace?: string): Promise<void>;
@@ -114,15 +114,18 @@ export function useCluster(): Cluster {
       const { status } = await me.get(HTTPRoutes, name);
       return status?.parents.find((p) => p.controllerName === controllerName)?.conditions ?? [];
     },
-    address: (gateway) =>
-      eventually(async () => {
+    async address(gateway) {
+      const address = await eventually(async () => {
         const { metadata, status } = await me.get(Gateways, gateway);
         const programmed = status?.conditions?.find((c) => c.type === 'Programmed');
         expect(programmed).toMatchObject({ status: 'True', observedGeneration: metadata.generation });
         const [first] = status?.addresses ?? [];
         if (!first) throw new Error(`Gateway ${gateway} has no address`);
         return first.value;
-      }),
+      });
+      await me.rolledOut(gateway);
+      return address;
+    },
     rolledOut: (name, of = me.namespace) =>
       eventually(async () => {
         const { metadata, spec, status } = await me.get(Deployments, `${of}/${name}`);
