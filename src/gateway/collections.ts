@@ -30,6 +30,7 @@ import type { TrafficPolicy } from '../policy/trafficpolicy/schema.ts';
 import { trafficPolicyKind } from '../policy/trafficpolicy/trafficpolicy.ts';
 import { endpointsOf, slicesOf } from './endpoints.ts';
 import { type GatewayView, certificatesOf, isOurs, proxyListeners, translateGateway } from './gateway.ts';
+import { hostOwnership } from './host-ownership.ts';
 import { type KeyPair, certificateKey, keyPairOf, mayRead } from './listener-certificate.ts';
 import { grantsOf } from './referencegrant.ts';
 import { type RouteKindName, type RouteObject, type RouteParents, type RouteRules, routeKey, routeRef } from './route.ts';
@@ -136,7 +137,10 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs, bindServices: Ser
   const ofRoutes = flatMap(g, served, { name: 'RouteHosts', key: hostRoutesKey }, (_ctx, s) => distinctHosts(s.hosts));
   const hostsAt = (name: string, atWaypoint: boolean) =>
     flatMap(g, ofRoutes, { name, key: hostRoutesKey }, (_ctx, h) => (isWaypointChain(h.chain) === atWaypoint ? [h] : []));
-  const boundaries = flatMap(g, gateways, { name: 'ListenerBoundaries', key: hostRoutesKey }, (_ctx, view) => listenerBoundaries(view));
+  const boundaries = flatMap(g, gateways, { name: 'ListenerBoundaries', key: hostRoutesKey }, (_ctx, view) => [
+    ...listenerBoundaries(view),
+    ...hostOwnership(view),
+  ]);
   const hostRoutes = join(g, { name: 'HostRoutes' }, [hostsAt('IngressHosts', false), boundaries]);
   const waypoints = serviceScopes(g, { ports, gateways, routes: hostsAt('WaypointHosts', true), policies, policiesByTarget });
 

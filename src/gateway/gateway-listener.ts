@@ -3,7 +3,7 @@
  *
  *   [Listener] -> conflicts on its port -> certificates -> allowed kinds -> GatewayListener
  */
-import { waypointChain } from '../ir/names.ts';
+import { httpsChain, waypointChain } from '../ir/names.ts';
 import type { ConditionIntent } from '../ir/report.ts';
 import type { ListenerEntry } from '../ir/route.ts';
 import type { Collection, Ctx } from '../krt/index.ts';
@@ -100,7 +100,7 @@ function translateListener(
     port: l.port,
     protocol: l.protocol,
     hostname,
-    chain: waypoint ? waypointChain : l.protocol === 'HTTPS' ? `https-${l.port}-${l.name}` : `http-${l.port}`,
+    chain: waypoint ? waypointChain : l.protocol === 'HTTPS' ? httpsChain(l.port, l.name) : `http-${l.port}`,
     namespaces: l.allowedRoutes?.namespaces ?? { from: 'Same' as const },
   };
   const protocol = (waypoint ? waypointProtocols : protocols)[l.protocol];

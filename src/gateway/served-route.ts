@@ -168,33 +168,21 @@ class Placement {
 }
 
 /**
- * Hosts that listeners own where several share a port, with or without routes: without them, a request for a listener without routes would
- * be served by a less specific one. Behind TLS, where the server name chose the chain, a host of another listener is answered with 421: the
- * client reuses a connection that was opened for another name (Gateway API: Listener.hostname).
+ * Hosts that listeners own where several share a chain, with or without routes: without them, a request for a listener without
+ * routes would be served by a less specific one. Where each has a chain of its own, hostOwnership sees to that.
  */
 export function listenerBoundaries(view: GatewayView): readonly HostRoutes[] {
-  if (!view.accepted) return [];
   const valid = view.listeners.filter((l) => l.valid);
-  return valid.flatMap((l) => {
-    const others = valid.filter((other) => other !== l && other.port === l.port);
-    if (others.length === 0) return [];
-    const origin = { ...view.ref, section: l.name };
-    const boundary = (hostname: string, rules: readonly RouteRule[]): HostRoutes => ({
+  return valid
+    .filter((l) => valid.some((other) => other !== l && other.chain === l.chain))
+    .map((l) => ({
       scope: view.key,
       chain: l.chain,
-      host: hostname,
-      owner: hostname,
+      host: l.hostname,
+      owner: l.hostname,
       entry: entryOf(l),
       order: { created: '', key: '' },
-      rules,
-      origin,
-    });
-    const foreign = others.filter((other) => other.chain !== l.chain);
-    return [boundary(l.hostname, []), ...foreign.map((other) => boundary(other.hostname, [misdirected(origin)]))];
-  });
-}
-
-function misdirected(origin: ObjectRef): RouteRule {
-  const everything = { path: { type: 'prefix', value: '/' }, headers: [], queryParams: [] } as const;
-  return { name: 'misdirected', origin, matches: [everything], action: { type: 'direct', status: 421 }, policies: {} };
+      rules: [],
+      origin: { ...view.ref, section: l.name },
+    }));
 }

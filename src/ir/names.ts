@@ -27,6 +27,16 @@ export function listenerName(port: number, transport: 'tcp' | 'udp' = 'tcp'): st
 /** The host under which everything that is not an exact host of a chain is kept. */
 export const wildcardHost = '*';
 
+/** Where the HTTPS listeners of a port tell which of them owns a host: the prefix of their chains, `https-443`. */
+export function ownershipChain(port: number): string {
+  return `https-${port}`;
+}
+
+/** The filter chain of an HTTPS listener: `https-443-name`. */
+export function httpsChain(port: number, listener: string): string {
+  return `${ownershipChain(port)}-${listener}`;
+}
+
 /** Name of the scope of a host behind a filter chain. Neither part contains a colon. */
 export function hostScopeName(chain: string, host: string): string {
   return `${chain}:${host}`;

@@ -116,4 +116,6 @@ export interface HostRoutes {
   /** Only for clients of this namespace, and instead of all other routes of the Service (GAMMA: consumer routes). Only at waypoints. */
   readonly clientNamespace?: string;
   readonly origin: ObjectRef;
+  /** It says who owns the host on the port, and is asked only after the exact host of a chain had no route. */
+  readonly ownership?: true;
 }

@@ -11,7 +11,7 @@ import {
   encode,
 } from '../proto/index.ts';
 import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
-import { fallbackFilters, scopeKeyMutation, scopedRoutes } from './scope-key.ts';
+import { fallbackFilters, ownershipFilter, scopeKeyMutation, scopedRoutes } from './scope-key.ts';
 import { overAds } from './values.ts';
 
 /** Where a port of a Gateway is bound. In a Pod the port itself on every address; without a cluster a free place on loopback. */
@@ -69,7 +69,7 @@ function filterChain(chain: HttpChain): FilterChain {
         name: 'envoy.filters.network.http_connection_manager',
         typed_config: any(
           'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
-          connectionManager(scopedRoutes, scopeKeyMutation(chain.name)),
+          connectionManager(scopedRoutes, scopeKeyMutation(chain.name), chain.tls ? [ownershipFilter] : []),
         ),
       },
     ],
@@ -82,12 +82,13 @@ function filterChain(chain: HttpChain): FilterChain {
 export function connectionManager(
   scoped_routes: HttpConnectionManager['scoped_routes'],
   scopeKey: ReturnType<typeof scopeKeyMutation>,
+  lookups: readonly HttpFilter[] = [],
 ): HttpConnectionManager {
   return {
     stat_prefix: 'http',
     scoped_routes,
     early_header_mutation_extensions: [scopeKey],
-    http_filters: httpFilters,
+    http_filters: lookups.length === 0 ? httpFilters : [...lookups, ...httpFilters],
     use_remote_address: { value: true },
     normalize_path: { value: true },
     merge_slashes: true,

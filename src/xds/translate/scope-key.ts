@@ -2,6 +2,7 @@
  * Which scope a request belongs to: `<chain>:<host>`, written into a header that only Envoy writes.
  *
  *   [early header mutation] -> [scope of the exact host] -> no route there: [fallback filters] -> [scope `*` of the chain]
+ *                                                                                └─> another listener of the port owns the host: 421
  *
  * Keys are compared byte for byte. Envoy cuts the port off; upper case and a trailing dot are left to the fallback, so that the common
  * request pays nothing for them. Measured in docs/decisions/0006-scoped-routes.md.
@@ -78,7 +79,37 @@ function envoy_on_request(handle)
 end
 `;
 
-/** First in every chain, in this order. */
+/**
+ * Behind TLS a third one goes before them, for the server name of a connection chose the chain, and a client sends requests for any host over
+ * it that the certificate covers. It asks the scope of the port who owns the host: the route there has the name of the owner's chain.
+ */
+const ownershipLua = `
+function envoy_on_request(handle)
+  local key = handle:headers():get("${scopeHeader}") or ""
+  local chain, port = key:match("^((https%-%d+)%-[^:]*):")
+  if not chain then
+    return
+  end
+  handle:headers():replace("${scopeHeader}", port .. ":${wildcardHost}")
+  handle:clearRouteCache()
+  handle:metadata()
+  local owner = handle:streamInfo():routeName()
+  if owner ~= "" and owner ~= chain then
+    handle:respond({[":status"] = "421"}, "")
+    return
+  end
+  handle:headers():replace("${scopeHeader}", key)
+  handle:clearRouteCache()
+end
+`;
+
+/** The first in chains that terminate TLS. */
+export const ownershipFilter = {
+  name: 'kgateway.host_ownership',
+  typed_config: any(luaType, { default_source_code: { inline_string: ownershipLua } }),
+} as const;
+
+/** First in every other chain, in this order. */
 export const fallbackFilters = [
   { name: 'kgateway.canonical_host', typed_config: any(luaType, { default_source_code: { inline_string: canonicalLua } }) },
   { name: 'kgateway.wildcard_hosts', typed_config: any(luaType, { default_source_code: { inline_string: wildcardLua } }) },

@@ -13,11 +13,16 @@ import { policyFilters, scopeFilterConfigs } from '../filters/order.ts';
 import { type Any, type Route, type VirtualHost, any, encode } from '../proto/index.ts';
 import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
 import { routeOf } from './route.ts';
-import { fallbackFilters, scopeHeader } from './scope-key.ts';
+import { fallbackFilters, ownershipFilter, scopeHeader } from './scope-key.ts';
 
 /** Key of the scope that a host belongs to, within the proxies of a Gateway. */
 export function scopeKeyOf(h: HostRoutes): string {
-  return `${h.scope}|${hostScopeName(h.chain, isWildcard(h.host) ? wildcardHost : h.host)}`;
+  return `${h.scope}|${hostScopeName(h.chain, isShared(h) ? wildcardHost : h.host)}`;
+}
+
+/** True when the host is one of many in the scope `*`. */
+function isShared(h: HostRoutes): boolean {
+  return h.ownership === true || isWildcard(h.host);
 }
 
 function isWildcard(host: string): boolean {
@@ -28,7 +33,7 @@ function isWildcard(host: string): boolean {
 export function scopeResource(items: readonly HostRoutes[]): XdsResource | undefined {
   const [first] = items;
   if (!first) return undefined;
-  const wildcard = isWildcard(first.host);
+  const wildcard = isShared(first);
   const host = wildcard ? wildcardHost : first.host;
   const name = hostScopeName(first.chain, host);
   const hosts = wildcard ? wildcardVirtualHosts(items) : [exactVirtualHost(first.host, items)];
@@ -43,7 +48,7 @@ export function scopeResource(items: readonly HostRoutes[]): XdsResource | undef
       validate_clusters: { value: false },
       request_headers_to_remove: [scopeHeader],
       typed_per_filter_config: {
-        ...(wildcard ? noopFilters : idleFilters),
+        ...(wildcard ? noopFilters : idleFilters[first.entry.scheme]),
         ...(first.authorization && scopeFilterConfigs({ authorization: first.authorization })),
       },
       max_direct_response_body_size_bytes: { value: 1 << 20 },
@@ -93,7 +98,7 @@ function exactVirtualHost(host: string, items: readonly HostRoutes[]): VirtualHo
   return { name: host, domains: ['*'], routes };
 }
 
-/** A virtual host for each wildcard, which also has the rules of the less specific ones of its listener behind its own. */
+/** A virtual host for each wildcard (in the table of owners for each host), which also has the rules of the less specific ones of its listener behind its own. */
 function wildcardVirtualHosts(items: readonly HostRoutes[]): VirtualHost[] {
   const byHost = Map.groupBy(items, (i) => i.host);
   const hosts = [...byHost.keys()].sort((a, b) => b.length - a.length || compareText(a, b));
@@ -114,10 +119,11 @@ const noopFilters: Record<string, Any> = Object.fromEntries(policyFilters.flatMa
  * In the scope of an exact host filters stay out of the request, except on routes that configure them. Not those that would act on their own:
  * they are in a request whose host was found only in its canonical form (upper case), and `disabled` comes too late for it.
  */
-export const idleFilters: Record<string, Any> = Object.fromEntries([
-  ...fallbackFilters.map((f) => [f.name, disabled]),
-  ...policyFilters.map((f) => [f.name, f.noop ?? disabled]),
-]);
+export const idleFilters = { http: idle(fallbackFilters), https: idle([ownershipFilter, ...fallbackFilters]) } as const;
+
+function idle(lookups: readonly { readonly name: string }[]): Record<string, Any> {
+  return Object.fromEntries([...lookups.map((f) => [f.name, disabled]), ...policyFilters.map((f) => [f.name, f.noop ?? disabled])]);
+}
 
 /** The objects that a scope was made from. */
 export function originsOf(items: readonly { readonly origin: ObjectRef }[], authorization?: Authorization): readonly ObjectRef[] {

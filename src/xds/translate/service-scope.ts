@@ -31,7 +31,7 @@ export function serviceScopeResource(place: ServiceScope): XdsResource {
       validate_clusters: { value: false },
       request_headers_to_remove: [scopeHeader],
       typed_per_filter_config: {
-        ...idleFilters,
+        ...idleFilters.http,
         ...(place.authorization && scopeFilterConfigs({ authorization: place.authorization })),
       },
       max_direct_response_body_size_bytes: { value: 1 << 20 },
