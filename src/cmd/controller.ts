@@ -82,7 +82,7 @@ export async function runController({ settings, log, ...o }: ControllerOptions):
   const announce = (): void => proxySettings.set({ settings: proxySettingsOf(settings, host, certificate?.current().ca) });
   announce();
 
-  const watches = startWatches(client, sources, wiring.wantedSecrets, log);
+  const watches = startWatches(client, sources, wiring.wantedSecrets, settings.istioNamespace, log);
   let waitingFor: string | undefined = 'the API server';
   const ready = (async () => {
     await graph.whenSynced();

@@ -32,6 +32,8 @@ function shapeOf(report: StatusReport): StatusShape {
         controllerName,
         entries: report.entries.map((e) => ({ ancestorRef: ref(e.ref), conditions: [...e.conditions] })),
       };
+    case 'conditions':
+      return { kind: 'conditions', owned: report.owned, conditions: report.conditions };
     case 'whole':
       return { kind: 'whole', status: wholeStatus(report.conditions, report) };
   }

@@ -113,6 +113,7 @@ export function renderTranslation({ statuses, resources }: Translation, whole = 
 function statusOf(s: StatusReport): unknown {
   const line = (c: { type: string; status: string; reason: string; message: string }): string =>
     `${c.type}=${c.status} ${c.reason}: ${c.message}`;
+  if (s.form === 'conditions') return { conditions: s.conditions.map(line) };
   if (s.form !== 'whole') return s.entries.map((e) => ({ ref: e.ref, conditions: e.conditions.map(line) }));
   return {
     conditions: s.conditions.map(line),

@@ -16,6 +16,8 @@ export function objectSources(sources: ObjectSources): Readonly<Record<string, S
     Secret: sources.secrets,
     GatewayParameters: sources.gatewayParameters,
     TrafficPolicy: sources.trafficPolicies,
+    ConfigMap: sources.configMaps,
+    AuthorizationPolicy: sources.authorizationPolicies,
   };
   return table as Readonly<Record<string, unknown>> as Readonly<Record<string, Source<KubeObject>>>;
 }

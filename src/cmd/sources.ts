@@ -3,8 +3,9 @@ import type { DeployProblem } from '../deploy/applier.ts';
 import type { GatewayParameters } from '../deploy/gatewayparameters.ts';
 import { type Graph, type Source, source } from '../krt/index.ts';
 import { sameSpec, sameVersion } from '../kube/reflector.ts';
-import type { EndpointSlice, Namespace, Secret, Service } from '../kube/types/core.ts';
+import type { ConfigMap, EndpointSlice, Namespace, Secret, Service } from '../kube/types/core.ts';
 import type { GRPCRoute, Gateway, GatewayClass, HTTPRoute, ReferenceGrant } from '../kube/types/gateway-api.ts';
+import type { AuthorizationPolicy } from '../kube/types/istio-security.ts';
 import { type KubeObject, keyOf } from '../kube/types/meta.ts';
 import type { TrafficPolicy } from '../policy/trafficpolicy/schema.ts';
 import { type ConnectedProxy, type Rejection, rejectionKey } from '../xds/resource.ts';
@@ -22,6 +23,9 @@ export interface ObjectSources {
   readonly secrets: Source<Secret>;
   readonly gatewayParameters: Source<GatewayParameters>;
   readonly trafficPolicies: Source<TrafficPolicy>;
+  /** Of Istio's: the ConfigMap that holds its MeshConfig, and no other. */
+  readonly configMaps: Source<ConfigMap>;
+  readonly authorizationPolicies: Source<AuthorizationPolicy>;
 }
 
 /** Feedback: it enters at the top like everything else. */
@@ -49,6 +53,8 @@ export function createSources(g: Graph): Sources {
     secrets: versioned<Secret>('Secret'),
     gatewayParameters: objects<GatewayParameters>('GatewayParameters'),
     trafficPolicies: objects<TrafficPolicy>('TrafficPolicy'),
+    configMaps: versioned<ConfigMap>('ConfigMap'),
+    authorizationPolicies: objects<AuthorizationPolicy>('AuthorizationPolicy'),
     proxies: source<ConnectedProxy>(g, { name: 'ConnectedProxy', key: (p) => p.id }),
     rejections: source<Rejection>(g, { name: 'Rejection', key: rejectionKey }),
     deployProblems: source<DeployProblem>(g, { name: 'DeployProblem', key: (p) => p.gateway }),

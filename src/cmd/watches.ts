@@ -4,6 +4,8 @@ import type { KubeClient } from '../kube/client.ts';
 import { type ReferencedReflector, reflectReferenced } from '../kube/referenced.ts';
 import { type Reflector, reflect } from '../kube/reflector.ts';
 import {
+  AuthorizationPolicies,
+  ConfigMaps,
   EndpointSlices,
   GatewayClasses,
   GatewayParameters,
@@ -18,6 +20,7 @@ import {
   TrafficPolicies,
   resourceName,
 } from '../kube/resources.ts';
+import { meshConfigMap } from '../istio/mesh.ts';
 import type { KubeObject } from '../kube/types/meta.ts';
 import type { Logger } from './log.ts';
 import { objectSources } from './object-sources.ts';
@@ -35,6 +38,7 @@ export const watched: readonly Resource[] = [
   Namespaces,
   GatewayParameters,
   TrafficPolicies,
+  AuthorizationPolicies,
 ];
 
 export interface Watches {
@@ -49,6 +53,7 @@ export function startWatches(
   client: KubeClient,
   sources: Sources,
   wantedSecrets: Collection<{ readonly key: string }>,
+  istioNamespace: string,
   log: Logger,
 ): Watches {
   const byKind = objectSources(sources);
@@ -58,6 +63,9 @@ export function startWatches(
     const source = byKind[resource.kind] as Source<KubeObject>;
     return reflect(client, resource, source, { onError: failed(resource) });
   });
+  // The one ConfigMap that is read: what it holds concerns everything, and nobody else's are any of our business.
+  const mesh = { namespace: istioNamespace, fieldSelector: `metadata.name=${meshConfigMap}` };
+  reflectors.push(reflect(client, ConfigMaps, sources.configMaps, { ...mesh, onError: failed(ConfigMaps) }));
   const secrets: ReferencedReflector = reflectReferenced(client, Secrets, wantedSecrets, sources.secrets, { onError: failed(Secrets) });
   return {
     reflectors: [...reflectors, secrets],

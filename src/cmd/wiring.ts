@@ -1,7 +1,7 @@
 /**
  * The controller as one diagram: what is watched, what it comes to, what goes out.
  *
- *   Sources ─> gatewayApi ─> xdsResources ─> proxies
+ *   Sources ─> gatewayApi ─> secured ─> xdsResources ─> proxies
  *      ▲           │             │
  *      │           └─────────────┴─> statuses ─> API server, by the leader
  *      └── rejections, deploy problems, connected proxies
@@ -11,11 +11,12 @@ import type { GatewayView } from '../gateway/gateway.ts';
 import type { RejectedObject } from '../gateway/status.ts';
 import { refKey } from '../ir/object-ref.ts';
 import type { StatusReport } from '../ir/report.ts';
-import { type Collection, type Graph, flatMap } from '../krt/index.ts';
+import { type Collection, type Graph, flatMap, join } from '../krt/index.ts';
 import { servicesByLabel } from '../waypoint/services-by-label.ts';
 import { type XdsResource, rejectionKey, xdsResourceKey } from '../xds/resource.ts';
 import { xdsResources } from '../xds/translate/collections.ts';
 import type { Binding, Bound } from '../xds/translate/listener.ts';
+import { secured } from './security.ts';
 import type { Sources } from './sources.ts';
 
 /** What differs between a cluster and a folder. */
@@ -38,14 +39,15 @@ export interface Wiring {
 export function wire(g: Graph, sources: Sources, surroundings: Surroundings): Wiring {
   const wanted = wantedSecrets(g, sources);
   const api = gatewayApi(g, sources, (gateways) => servicesByLabel(g, sources, gateways));
-  const resources = xdsResources(g, api, surroundings.bind);
+  const { policyStatuses, ...authorized } = secured(g, sources, api);
+  const resources = xdsResources(g, { ...api, ...authorized }, surroundings.bind);
   const rejected = rejectedObjects(g, sources, resources);
   const statuses = gatewayApiStatuses(g, sources, api, {
     addresses: surroundings.addresses(api.gateways),
     rejected: rejected.index('object', (r) => [refKey(r.object)]),
     deployProblems: sources.deployProblems,
   });
-  return { wantedSecrets: wanted, api, resources, statuses };
+  return { wantedSecrets: wanted, api, resources, statuses: join(g, { name: 'AllStatuses' }, [statuses, policyStatuses]) };
 }
 
 /** What proxies refused, on the objects that it was made from. A rejection of a version that is history by now says nothing. */

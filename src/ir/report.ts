@@ -46,4 +46,13 @@ export interface EntryReport {
   readonly conditions: readonly ConditionIntent[];
 }
 
-export type StatusReport = WholeReport | EntriesReport;
+/** Our conditions among those of others in `status.conditions`: the types in `owned`, exactly these. */
+export interface ConditionsReport {
+  readonly form: 'conditions';
+  readonly object: ObjectRef;
+  readonly generation: number;
+  readonly owned: readonly string[];
+  readonly conditions: readonly ConditionIntent[];
+}
+
+export type StatusReport = WholeReport | EntriesReport | ConditionsReport;

@@ -38,7 +38,11 @@ const neverRule = (name: string): AuthorizationRule => ({ name, from: [], to: []
 const alwaysRule = (name: string): AuthorizationRule => ({ name, from: [], to: [], when: [] });
 
 /** Reads a policy. Undefined when it holds nowhere on our proxies: it has no targets and names none, so it is for workloads. */
-export function parseAuthorization(policy: AuthorizationPolicy, mesh: Mesh, clusters: ExtAuthzLookup): ParsedAuthorization | undefined {
+export function parseAuthorization(
+  policy: AuthorizationPolicy,
+  mesh: Mesh,
+  clusters: ExtAuthzLookup | undefined,
+): ParsedAuthorization | undefined {
   const { metadata } = policy;
   const namespace = metadata.namespace ?? '';
   const spec: AuthorizationPolicySpec = policy.spec ?? {};
@@ -75,8 +79,9 @@ export function parseAuthorization(policy: AuthorizationPolicy, mesh: Mesh, clus
 function customOf(
   spec: AuthorizationPolicySpec,
   mesh: Mesh,
-  clusters: ExtAuthzLookup,
+  clusters: ExtAuthzLookup | undefined,
 ): { readonly provider?: ExternalAuthorization; readonly problems: readonly SecurityProblem[] } {
+  if (!clusters) return { problems: [{ field: 'spec.action', message: 'CUSTOM is not supported by this controller; use ALLOW or DENY' }] };
   const name = spec.provider?.name;
   if (!name)
     return { problems: [{ field: 'spec.provider.name', message: 'action CUSTOM needs a provider of MeshConfig.extensionProviders' }] };

@@ -17,6 +17,10 @@ export const defaultMesh: Mesh = {
   extensionProviders: [],
 };
 
+/** Name of the ConfigMap, and of the key that holds the MeshConfig. */
+export const meshConfigMap = 'istio';
+export const meshConfigKey = 'mesh';
+
 /** Fills in the defaults. */
 export function meshOf(config: MeshConfig): Mesh {
   return {

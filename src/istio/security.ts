@@ -16,8 +16,8 @@ export interface AuthorizationInputs {
   readonly authorizationPolicies: Collection<AuthorizationPolicy>;
   /** Empty: Istio's defaults hold. */
   readonly mesh: Collection<Mesh>;
-  /** The cluster of a port of a host, for external authorization; undefined when nothing has that host. */
-  readonly clusterOf: (ctx: Ctx, host: string, port: number) => string | undefined;
+  /** The cluster of a port of a host, for external authorization; undefined when nothing has that host. Absent: there is none. */
+  readonly clusterOf?: (ctx: Ctx, host: string, port: number) => string | undefined;
 }
 
 export interface Authorizations {
@@ -30,7 +30,8 @@ export interface Authorizations {
 export function authorizations(g: Graph, inputs: AuthorizationInputs): Authorizations {
   const policies = map(g, inputs.authorizationPolicies, { name: 'Authorizations', equals: deepEqual }, (ctx, policy) => {
     const mesh = ctx.fetchOne(inputs.mesh, meshKey) ?? defaultMesh;
-    return parseAuthorization(policy, mesh, (host, port) => inputs.clusterOf(ctx, host, port));
+    const { clusterOf } = inputs;
+    return parseAuthorization(policy, mesh, clusterOf && ((host, port) => clusterOf(ctx, host, port)));
   });
   const byTarget = policies.index('target', (p) => p.targets.map(refKey));
   const at: Authorizations['at'] = (ctx, place, identity) =>

@@ -171,6 +171,7 @@ describe('rights', () => {
       'grpcroutes.gateway.networking.k8s.io',
       'httproutes.gateway.networking.k8s.io',
       'trafficpolicies.gateway.kgateway.dev',
+      'authorizationpolicies.security.istio.io',
     ];
     expect(rights(await rulesOf('ClusterRole'))).toEqual({
       ...Object.fromEntries(watched.map((r) => [resourceName(r), read])),
@@ -186,7 +187,7 @@ describe('rights', () => {
       'gatewayclasses/status.gateway.networking.k8s.io': ['patch'],
       'gateways/finalizers.gateway.networking.k8s.io': ['update'],
       services: ['create', 'get', 'list', 'patch', 'watch'],
-      configmaps: applied,
+      configmaps: ['create', 'get', 'list', 'patch', 'watch'],
       serviceaccounts: applied,
       'deployments.apps': applied,
       'horizontalpodautoscalers.autoscaling': ['create', 'delete', 'get', 'patch'],

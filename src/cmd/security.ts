@@ -1,0 +1,84 @@
+/**
+ * [GatewayApi] + AuthorizationPolicies -> the same, with who may do what on everything that is served; and what the policies' authors are told.
+ *
+ *   HostRoutes ─────────┐                                        ┌─> authorized HostRoutes
+ *   ServiceScopes ──────┼── place: Gateway, its class, Service ──┼─> authorized ServiceScopes
+ *   WaypointListeners ──┘             policies by target         └─> authorized WaypointListeners
+ */
+import type { GatewayApi } from '../gateway/collections.ts';
+import type { ObjectRef } from '../ir/object-ref.ts';
+import type { StatusReport } from '../ir/report.ts';
+import type { ServicePlace } from '../ir/waypoint.ts';
+import { authorizationStatus } from '../istio/authorization-status.ts';
+import { type Mesh, meshConfigKey, meshConfigMap, parseMesh } from '../istio/mesh.ts';
+import type { PolicyPlace } from '../istio/policy-target.ts';
+import { authorizations, meshKey } from '../istio/security.ts';
+import { type Collection, type Ctx, type Graph, map } from '../krt/index.ts';
+import type { Sources } from './sources.ts';
+
+/** The parts of the Gateway API that authorization concerns, with it; and the statuses of its policies. */
+export type Secured = Pick<GatewayApi, 'hostRoutes' | 'serviceScopes' | 'waypointListeners'> & {
+  readonly policyStatuses: Collection<StatusReport>;
+};
+
+/** Builds the collections. */
+export function secured(g: Graph, sources: Pick<Sources, 'configMaps' | 'authorizationPolicies'>, api: GatewayApi): Secured {
+  const mesh = map(g, sources.configMaps, { name: 'Mesh', key: () => meshKey }, (ctx, config): Mesh | undefined => {
+    const text = config.metadata.name === meshConfigMap ? config.data?.[meshConfigKey] : undefined;
+    if (text === undefined) return undefined;
+    const parsed = parseMesh(text);
+    // Half a MeshConfig would mean other principals than before.
+    if (!parsed) ctx.keepLast();
+    return parsed;
+  });
+  const security = authorizations(g, { authorizationPolicies: sources.authorizationPolicies, mesh });
+
+  const gatewayPlace = (ctx: Ctx, scope: string): PolicyPlace | undefined => {
+    const gateway = ctx.fetchOne(api.gateways, scope);
+    return gateway && { gateway: gateway.ref, gatewayClass: gateway.className };
+  };
+  const hostRoutes = map(g, api.hostRoutes, { name: 'AuthorizedHostRoutes' }, (ctx, host) => {
+    const place = gatewayPlace(ctx, host.scope);
+    const authorization = place && security.at(ctx, place, 'certificate');
+    return authorization ? { ...host, authorization } : host;
+  });
+  const authorized = <P extends ServicePlace>(ctx: Ctx, service: P): P => {
+    const place = gatewayPlace(ctx, service.scope);
+    const authorization = place && security.at(ctx, { ...place, ...targetOf(service.origin) }, 'filter-state');
+    return authorization ? { ...service, authorization } : service;
+  };
+  const serviceScopes = map(g, api.serviceScopes, { name: 'AuthorizedServiceScopes' }, authorized);
+  const waypointListeners = map(g, api.waypointListeners, { name: 'AuthorizedWaypointListeners' }, (ctx, listener) => ({
+    ...listener,
+    tcp: listener.tcp.map((service) => authorized(ctx, service)),
+  }));
+
+  const httpByService = api.serviceScopes.index('object', (s) => [serviceKey(s.origin)]);
+  const tcpByService = api.waypointListeners.index('object', (l) => [...new Set(l.tcp.map((s) => serviceKey(s.origin)))]);
+  const byClass = api.gateways.index('class', (v) => [v.className]);
+  /** Whether a target is served by us: of others' we say nothing. */
+  const isOurs = (ctx: Ctx, target: ObjectRef): boolean => {
+    if (target.kind === 'Gateway') return ctx.fetchOne(api.gateways, `${target.namespace}/${target.name}`) !== undefined;
+    if (target.kind === 'GatewayClass') return ctx.fetch(api.gateways, { index: byClass, is: target.name }).length > 0;
+    const is = serviceKey(target);
+    return (
+      ctx.fetch(api.serviceScopes, { index: httpByService, is }).length > 0 ||
+      ctx.fetch(api.waypointListeners, { index: tcpByService, is }).length > 0
+    );
+  };
+  const policyStatuses = map(g, security.policies, { name: 'AuthorizationStatuses' }, (ctx, policy) =>
+    authorizationStatus(
+      policy,
+      policy.targets.filter((t) => isOurs(ctx, t)),
+    ),
+  );
+  return { hostRoutes, serviceScopes, waypointListeners, policyStatuses };
+}
+
+function serviceKey({ kind, namespace, name }: ObjectRef): string {
+  return `${kind}/${namespace}/${name}`;
+}
+
+function targetOf(origin: ObjectRef): Pick<PolicyPlace, 'services' | 'serviceEntries'> {
+  return origin.kind === 'ServiceEntry' ? { serviceEntries: [origin] } : { services: [origin] };
+}
