@@ -82,7 +82,7 @@ describe('a backend in another namespace', () => {
 });
 
 describe('a certificate in another namespace', () => {
-  const secure = () => echo({ address, port: 8443, host, tls: { ca: certificate.ca } });
+  const secure = () => echo({ address, port: 8443, host, tls: { ca: certificate.ca }, timeout: 500 });
 
   test('is not read without a ReferenceGrant', async () => {
     await eventually(async () => expect(await cluster.gatewayConditions('web', 'far')).toContain('ResolvedRefs=False RefNotPermitted'));

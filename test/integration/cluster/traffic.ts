@@ -14,6 +14,8 @@ export interface Target {
   readonly headers?: Readonly<Record<string, string>>;
   /** HTTPS, and whom to believe (PEM). */
   readonly tls?: { readonly ca: string };
+  /** Milliseconds without a byte after which a request has failed. Default 10 s. */
+  readonly timeout?: number;
 }
 
 export interface Answer {
@@ -40,21 +42,19 @@ export interface Traffic extends AsyncDisposable {
   more(n: number): Promise<void>;
 }
 
-/** Milliseconds after which a request has failed. */
-const requestTimeout = 10_000;
 /** Milliseconds between requests of one client: the cluster and the test share a machine. */
 const thinkTime = 4;
 
 /** One request, on a connection of `agent`, by default one of its own. Rejects when there is no answer. */
 export function send(target: Target, agent?: http.Agent): Promise<Answer> {
-  const { address, tls, host, path = '/', headers } = target;
+  const { address, tls, host, path = '/', headers, timeout = 10_000 } = target;
   const secure = tls !== undefined;
   const options: https.RequestOptions = {
     host: address,
     port: target.port ?? (secure ? 443 : 80),
     path,
     headers: { ...headers, host },
-    timeout: requestTimeout,
+    timeout,
     agent: agent ?? false,
     ...(tls && { ca: tls.ca, servername: host }),
   };
@@ -67,7 +67,7 @@ export function send(target: Target, agent?: http.Agent): Promise<Answer> {
         resolve({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(chunks).toString() }),
       );
     });
-    request.on('timeout', () => request.destroy(new Error(`no answer within ${requestTimeout} ms`)));
+    request.on('timeout', () => request.destroy(new Error(`no answer within ${timeout} ms`)));
     request.on('error', reject);
     request.end();
   });
