@@ -21,7 +21,7 @@ import type { Traffic, TrafficOptions } from './traffic.ts';
 
 export const installNamespace = 'kgateway-system';
 const controllerSelector = 'app.kubernetes.io/component=controller,app.kubernetes.io/name=kgateway';
-const labHome = process.env['LAB_HOME'] ?? join(homedir(), '.cache', 'lab');
+export const labHome = process.env['LAB_HOME'] ?? join(homedir(), '.cache', 'lab');
 const environment = { ...process.env, PATH: [process.env['PATH'], join(labHome, 'bin')].join(delimiter) };
 
 /** Calls `probe` until it throws no more; its last complaint is that of the test when the time is up. */
