@@ -60,6 +60,7 @@ function measure(routes: number): Row {
   const graph = new Graph({ schedule: () => {}, assertions: false });
   const sources = createSources(graph);
   const wiring = wire(graph, sources, {
+    waypoints: false,
     bind: (l) => ({ address: '::', port: l.port }),
     addresses: (gateways) => map(graph, gateways, { name: 'Addresses' }, (_ctx, v) => ({ gateway: v.key, addresses: ['192.0.2.1'] })),
   });

@@ -65,7 +65,9 @@ export async function runController({ settings, log, ...o }: ControllerOptions):
   const listenAddress = settings.listenerBindIpv6 ? '::' : '0.0.0.0';
   const wiring = wire(graph, sources, {
     bind: (l) => ({ address: listenAddress, port: l.port }),
-    addresses: (gateways) => proxyAddresses(graph, { gateways, parameters: sources.gatewayParameters }, sources.services),
+    waypoints: settings.enableWaypoint,
+    addresses: (gateways) =>
+      proxyAddresses(graph, { ...sources, objects: sources.gateways, gateways, parameters: sources.gatewayParameters }),
   });
   const manifests = gatewayManifests(graph, {
     gateways: wiring.api.gateways,
@@ -82,7 +84,8 @@ export async function runController({ settings, log, ...o }: ControllerOptions):
   const announce = (): void => proxySettings.set({ settings: proxySettingsOf(settings, host, certificate?.current().ca) });
   announce();
 
-  const watches = startWatches(client, sources, wiring.wantedSecrets, settings.istioNamespace, log);
+  const { enableWaypoint: waypoints, istioNamespace } = settings;
+  const watches = startWatches(client, sources, wiring.wantedSecrets, { waypoints, istioNamespace, log });
   let waitingFor: string | undefined = 'the API server';
   const ready = (async () => {
     await graph.whenSynced();

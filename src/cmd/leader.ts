@@ -1,6 +1,7 @@
 /** What the leader alone does: statuses, proxies, the GatewayClass. Every other replica computes the same and waits. */
 import { type GatewayManifests, type DeployProblem, fieldManager, startApplier } from '../deploy/applier.ts';
 import { controllerName } from '../gateway/conditions.ts';
+import { inboundBindingAnnotation, waypointClassName, waypointPort } from '../gateway/waypoint-class.ts';
 import type { Collection, Source } from '../krt/index.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { type LeaderElection, leaderElection } from '../kube/lease.ts';
@@ -88,21 +89,33 @@ export function runLeader(o: LeaderInputs): Leader {
   };
 }
 
-const ingressClass = 'kgateway';
+/** The classes that the controller makes. */
+function classesOf(settings: Settings): readonly (Pick<GatewayClass, 'metadata'> & { readonly description: string })[] {
+  const ingress = { metadata: { name: 'kgateway' }, description: 'Standard class for managing Gateway API ingress traffic.' };
+  const waypoint = {
+    metadata: { name: waypointClassName, annotations: { [inboundBindingAnnotation]: `PROXY/${waypointPort}` } },
+    description: 'Specialized class for Istio ambient mesh waypoint proxies.',
+  };
+  return settings.enableWaypoint ? [ingress, waypoint] : [ingress];
+}
 
 /** Creates the GatewayClasses of the controller, with the parameters that the settings give them. */
 async function ensureClasses({ client, settings }: LeaderInputs): Promise<void> {
   const refs = JSON.parse(settings.gatewayClassParametersRefs) as Record<string, { name: string; namespace: string } | undefined>;
-  const ref = refs[ingressClass];
-  const gatewayClass: GatewayClass = {
-    apiVersion: 'gateway.networking.k8s.io/v1',
-    kind: 'GatewayClass',
-    metadata: { name: ingressClass },
-    spec: {
-      controllerName,
-      description: 'Standard class for managing Gateway API ingress traffic.',
-      ...(ref && { parametersRef: { group: 'gateway.kgateway.dev', kind: 'GatewayParameters', name: ref.name, namespace: ref.namespace } }),
-    },
-  };
-  await client.apply(GatewayClasses, gatewayClass, { fieldManager });
+  for (const { metadata, description } of classesOf(settings)) {
+    const ref = refs[metadata.name];
+    const gatewayClass: GatewayClass = {
+      apiVersion: 'gateway.networking.k8s.io/v1',
+      kind: 'GatewayClass',
+      metadata,
+      spec: {
+        controllerName,
+        description,
+        ...(ref && {
+          parametersRef: { group: 'gateway.kgateway.dev', kind: 'GatewayParameters', name: ref.name, namespace: ref.namespace },
+        }),
+      },
+    };
+    await client.apply(GatewayClasses, gatewayClass, { fieldManager });
+  }
 }

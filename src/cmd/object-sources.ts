@@ -18,6 +18,9 @@ export function objectSources(sources: ObjectSources): Readonly<Record<string, S
     TrafficPolicy: sources.trafficPolicies,
     ConfigMap: sources.configMaps,
     AuthorizationPolicy: sources.authorizationPolicies,
+    ServiceEntry: sources.serviceEntries,
+    WorkloadEntry: sources.workloadEntries,
+    Pod: sources.pods,
   };
   return table as Readonly<Record<string, unknown>> as Readonly<Record<string, Source<KubeObject>>>;
 }

@@ -4,9 +4,11 @@ import type { GatewayParameters, KubeParameters } from '../deploy/gatewayparamet
 import { mergeParameters } from '../deploy/merge.ts';
 import { type ProxySettings, proxyName } from '../deploy/proxy-deployment.ts';
 import { proxyManifests } from '../deploy/proxy.ts';
+import { type Slices, hasReadyEndpoint, slicesOf } from '../gateway/endpoints.ts';
 import type { GatewayView } from '../gateway/gateway.ts';
 import { type Collection, type Ctx, type Graph, map } from '../krt/index.ts';
-import type { Service } from '../kube/types/core.ts';
+import type { EndpointSlice, Service } from '../kube/types/core.ts';
+import type { Gateway } from '../kube/types/gateway-api.ts';
 
 export interface ProxyInputs {
   readonly gateways: Collection<GatewayView>;
@@ -32,7 +34,7 @@ export function gatewayManifests(g: Graph, inputs: ProxyInputs): Collection<Gate
       uid: view.uid,
       objects: proxyManifests({
         gateway: { namespace: view.ref.namespace, name: view.ref.name, uid: view.uid, className: view.className },
-        role: 'ingress',
+        role: view.waypoint ? 'waypoint' : 'ingress',
         ports: view.listeners.filter(isAccepted).map((l) => ({ port: l.port, protocol: 'TCP' })),
         labels: view.labels,
         annotations: view.annotations,
@@ -57,19 +59,49 @@ function parametersOf(ctx: Ctx, inputs: Pick<ProxyInputs, 'parameters'>, view: G
   return mergeParameters(ofClass?.kube, own?.kube);
 }
 
-/** Addresses of the Service of each proxy: those of the load balancer, else the cluster's. Of a self-managed proxy, those that its Gateway names. */
-export function proxyAddresses(
-  g: Graph,
-  inputs: Pick<ProxyInputs, 'gateways' | 'parameters'>,
-  services: Collection<Service>,
-): Collection<{ readonly gateway: string; readonly addresses: readonly string[] }> {
-  return map(g, inputs.gateways, { name: 'ProxyAddresses' }, (ctx, view) => {
+export interface AddressInputs extends Pick<ProxyInputs, 'gateways' | 'parameters'> {
+  readonly services: Collection<Service>;
+  readonly endpointSlices: Collection<EndpointSlice>;
+  /** As they are stored, for the addresses that they have already. */
+  readonly objects: Collection<Gateway>;
+}
+
+export interface ProxyAddresses {
+  readonly gateway: string;
+  readonly addresses: readonly string[];
+}
+
+/**
+ * Addresses of the Service of each proxy: those of the load balancer, else the cluster's. Of a self-managed proxy, those that its Gateway names.
+ * Of a waypoint its host name and IPs, from when a first Pod is ready: istiod sends clients there from then on.
+ */
+export function proxyAddresses(g: Graph, inputs: AddressInputs, domain = 'cluster.local'): Collection<ProxyAddresses> {
+  const slices = slicesOf(inputs.endpointSlices);
+  return map(g, inputs.gateways, { name: 'ProxyAddresses' }, (ctx, view): ProxyAddresses | undefined => {
     if (parametersOf(ctx, inputs, view) === 'self-managed')
       return { gateway: view.key, addresses: view.addresses.flatMap((a) => a.value ?? []) };
-    const service = ctx.fetchOne(services, `${view.ref.namespace}/${proxyName(view.ref.name)}`);
+    const name = `${view.ref.namespace}/${proxyName(view.ref.name)}`;
+    const service = ctx.fetchOne(inputs.services, name);
     const owned = service?.metadata.ownerReferences?.some((o) => o.uid === view.uid);
-    return { gateway: view.key, addresses: service && owned ? serviceAddresses(service) : [] };
+    if (!service || !owned) return { gateway: view.key, addresses: [] };
+    if (!view.waypoint) return { gateway: view.key, addresses: serviceAddresses(service) };
+    const started = ctx.fetchOne(inputs.objects, view.key)?.status?.addresses?.length;
+    if (!started && !isServed(ctx, slices, name)) {
+      ctx.keepLast();
+      return undefined;
+    }
+    // istiod takes the host name before any address, and only the name of a Service of this namespace.
+    const host = `${service.metadata.name}.${view.ref.namespace}.svc.${domain}`;
+    return { gateway: view.key, addresses: [host, ...serviceAddresses(service)] };
   });
+}
+
+/**
+ * True when a Pod is ready. Addresses are never taken back for want of one: without a waypoint in the status, clients reach its Services past all
+ * of its policies.
+ */
+function isServed(ctx: Ctx, slices: Slices, service: string): boolean {
+  return ctx.fetch(slices.collection, { index: slices.byService, is: service }).some(hasReadyEndpoint);
 }
 
 function serviceAddresses(service: Service): readonly string[] {

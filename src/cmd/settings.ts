@@ -39,6 +39,12 @@ export const settingsTable = {
     true,
     'Bind listeners on ::, which takes IPv4 as well, instead of 0.0.0.0.',
   ),
+  enableWaypoint: setting(
+    'KGW_ENABLE_WAYPOINT',
+    'boolean',
+    false,
+    'Make the GatewayClass kgateway-waypoint and serve its Gateways: waypoints of an Istio ambient mesh.',
+  ),
   gatewayClassParametersRefs: setting(
     'KGW_GATEWAY_CLASS_PARAMETERS_REFS',
     'string',

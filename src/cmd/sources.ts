@@ -3,8 +3,9 @@ import type { DeployProblem } from '../deploy/applier.ts';
 import type { GatewayParameters } from '../deploy/gatewayparameters.ts';
 import { type Graph, type Source, source } from '../krt/index.ts';
 import { sameSpec, sameVersion } from '../kube/reflector.ts';
-import type { ConfigMap, EndpointSlice, Namespace, Secret, Service } from '../kube/types/core.ts';
+import type { ConfigMap, EndpointSlice, Namespace, Pod, Secret, Service } from '../kube/types/core.ts';
 import type { GRPCRoute, Gateway, GatewayClass, HTTPRoute, ReferenceGrant } from '../kube/types/gateway-api.ts';
+import type { ServiceEntry, WorkloadEntry } from '../kube/types/istio-networking.ts';
 import type { AuthorizationPolicy } from '../kube/types/istio-security.ts';
 import { type KubeObject, keyOf } from '../kube/types/meta.ts';
 import type { TrafficPolicy } from '../policy/trafficpolicy/schema.ts';
@@ -26,6 +27,10 @@ export interface ObjectSources {
   /** Of Istio's: the ConfigMap that holds its MeshConfig, and no other. */
   readonly configMaps: Source<ConfigMap>;
   readonly authorizationPolicies: Source<AuthorizationPolicy>;
+  /** These of Istio's mesh, and the Pods, are empty unless waypoints are enabled. */
+  readonly serviceEntries: Source<ServiceEntry>;
+  readonly workloadEntries: Source<WorkloadEntry>;
+  readonly pods: Source<Pod>;
 }
 
 /** Feedback: it enters at the top like everything else. */
@@ -55,6 +60,10 @@ export function createSources(g: Graph): Sources {
     trafficPolicies: objects<TrafficPolicy>('TrafficPolicy'),
     configMaps: versioned<ConfigMap>('ConfigMap'),
     authorizationPolicies: objects<AuthorizationPolicy>('AuthorizationPolicy'),
+    // Its addresses come by status.
+    serviceEntries: versioned<ServiceEntry>('ServiceEntry'),
+    workloadEntries: objects<WorkloadEntry>('WorkloadEntry'),
+    pods: versioned<Pod>('Pod'),
     proxies: source<ConnectedProxy>(g, { name: 'ConnectedProxy', key: (p) => p.id }),
     rejections: source<Rejection>(g, { name: 'Rejection', key: rejectionKey }),
     deployProblems: source<DeployProblem>(g, { name: 'DeployProblem', key: (p) => p.gateway }),

@@ -13,14 +13,18 @@ import {
   HTTPRoutes,
   GRPCRoutes,
   Namespaces,
+  Pods,
   ReferenceGrants,
   type Resource,
   Secrets,
+  ServiceEntries,
   Services,
   TrafficPolicies,
+  WorkloadEntries,
   resourceName,
 } from '../kube/resources.ts';
 import { meshConfigMap } from '../istio/mesh.ts';
+import type { Pod } from '../kube/types/core.ts';
 import type { KubeObject } from '../kube/types/meta.ts';
 import type { Logger } from './log.ts';
 import { objectSources } from './object-sources.ts';
@@ -41,6 +45,9 @@ export const watched: readonly Resource[] = [
   AuthorizationPolicies,
 ];
 
+/** Kinds that are watched for waypoints alone. Those of Istio may not be installed: then there are none. */
+export const watchedForWaypoints: readonly Resource[] = [ServiceEntries, WorkloadEntries, Pods];
+
 export interface Watches {
   readonly reflectors: readonly Reflector[];
   /** Resolves when all referenced Secrets were read. */
@@ -48,24 +55,24 @@ export interface Watches {
   stop(): Promise<void>;
 }
 
-/** Starts all watches. */
+/** Starts all watches. Kinds that nobody wants count as empty. */
 export function startWatches(
   client: KubeClient,
   sources: Sources,
   wantedSecrets: Collection<{ readonly key: string }>,
-  istioNamespace: string,
-  log: Logger,
+  { waypoints, istioNamespace, log }: { readonly waypoints: boolean; readonly istioNamespace: string; readonly log: Logger },
 ): Watches {
   const byKind = objectSources(sources);
   const failed = (resource: Resource) => (error: Error) =>
     log.warn({ resource: resourceName(resource), err: error }, 'a watch failed; it goes on by itself');
-  const reflectors: Reflector[] = watched.map((resource) => {
+  const reflectors: Reflector[] = [...watched, ...(waypoints ? watchedForWaypoints : [])].map((resource) => {
     const source = byKind[resource.kind] as Source<KubeObject>;
-    return reflect(client, resource, source, { onError: failed(resource) });
+    return reflect(client, resource, source, { onError: failed(resource), ...(resource === Pods && { project: workloadPart }) });
   });
   // The one ConfigMap that is read: what it holds concerns everything, and nobody else's are any of our business.
   const mesh = { namespace: istioNamespace, fieldSelector: `metadata.name=${meshConfigMap}` };
   reflectors.push(reflect(client, ConfigMaps, sources.configMaps, { ...mesh, onError: failed(ConfigMaps) }));
+  if (!waypoints) for (const { kind } of watchedForWaypoints) byKind[kind]?.markSynced();
   const secrets: ReferencedReflector = reflectReferenced(client, Secrets, wantedSecrets, sources.secrets, { onError: failed(Secrets) });
   return {
     reflectors: [...reflectors, secrets],
@@ -74,4 +81,19 @@ export function startWatches(
       await Promise.all([...reflectors, secrets].map((r) => r.stop()));
     },
   };
+}
+
+/** What binding and endpoints read of a Pod: a tenth of it. */
+function workloadPart(object: KubeObject): KubeObject {
+  const { spec, status, ...pod } = object as Pod;
+  const { phase, podIPs, conditions } = status ?? {};
+  return {
+    ...pod,
+    spec: { containers: spec.containers.map(({ name, ports }) => ({ name, ...(ports && { ports }) })) },
+    status: {
+      ...(phase !== undefined && { phase }),
+      ...(podIPs && { podIPs }),
+      ...(conditions && { conditions: conditions.filter((c) => c.type === 'Ready') }),
+    },
+  } as Pod;
 }

@@ -1,6 +1,7 @@
 /**
  * The controller as one diagram: what is watched, what it comes to, what goes out.
  *
+ *   Sources ─> meshApi, with waypoints: whose waypoint serves what
  *   Sources ─> gatewayApi ─> secured ─> xdsResources ─> proxies
  *      ▲           │             │
  *      │           └─────────────┴─> statuses ─> API server, by the leader
@@ -12,7 +13,7 @@ import type { RejectedObject } from '../gateway/status.ts';
 import { refKey } from '../ir/object-ref.ts';
 import type { StatusReport } from '../ir/report.ts';
 import { type Collection, type Graph, flatMap, join } from '../krt/index.ts';
-import { servicesByLabel } from '../waypoint/services-by-label.ts';
+import { type MeshApi, meshApi } from '../waypoint/collections.ts';
 import { type XdsResource, rejectionKey, xdsResourceKey } from '../xds/resource.ts';
 import { xdsResources } from '../xds/translate/collections.ts';
 import type { Binding, Bound } from '../xds/translate/listener.ts';
@@ -22,6 +23,8 @@ import type { Sources } from './sources.ts';
 /** What differs between a cluster and a folder. */
 export interface Surroundings {
   readonly bind: (l: Bound) => Binding;
+  /** Serve waypoints: without them the mesh is not looked at. */
+  readonly waypoints: boolean;
   /** Addresses of the proxies of each Gateway. */
   readonly addresses: (
     gateways: Collection<GatewayView>,
@@ -31,6 +34,8 @@ export interface Surroundings {
 export interface Wiring {
   readonly wantedSecrets: Collection<{ readonly key: string }>;
   readonly api: GatewayApi;
+  /** Absent without waypoints. */
+  readonly mesh?: MeshApi;
   readonly resources: Collection<XdsResource>;
   readonly statuses: Collection<StatusReport>;
 }
@@ -38,7 +43,8 @@ export interface Wiring {
 /** Connects everything. Nothing runs before the sources are synced. */
 export function wire(g: Graph, sources: Sources, surroundings: Surroundings): Wiring {
   const wanted = wantedSecrets(g, sources);
-  const api = gatewayApi(g, sources, (gateways) => servicesByLabel(g, sources, gateways));
+  const mesh = surroundings.waypoints ? meshApi(g, sources) : undefined;
+  const api = gatewayApi(g, sources, mesh?.boundServices);
   const { policyStatuses, ...authorized } = secured(g, sources, api);
   const resources = xdsResources(g, { ...api, ...authorized }, surroundings.bind);
   const rejected = rejectedObjects(g, sources, resources);
@@ -47,7 +53,8 @@ export function wire(g: Graph, sources: Sources, surroundings: Surroundings): Wi
     rejected: rejected.index('object', (r) => [refKey(r.object)]),
     deployProblems: sources.deployProblems,
   });
-  return { wantedSecrets: wanted, api, resources, statuses: join(g, { name: 'AllStatuses' }, [statuses, policyStatuses]) };
+  const all = join(g, { name: 'AllStatuses' }, [statuses, policyStatuses]);
+  return { wantedSecrets: wanted, api, ...(mesh && { mesh }), resources, statuses: all };
 }
 
 /** What proxies refused, on the objects that it was made from. A rejection of a version that is history by now says nothing. */

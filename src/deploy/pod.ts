@@ -40,10 +40,17 @@ export function drainSeconds(p: KubeParameters): number | undefined {
   return seconds > 0 ? seconds : undefined;
 }
 
+/** While no waypoint is ready, Services are reached without their policies. */
+const defaultReplicas: Readonly<Record<ProxyDeployment['role'], number | undefined>> = { ingress: undefined, waypoint: 2 };
+
 /** The Deployment. It has no `replicas` when nobody gave a number or an autoscaler owns it. */
 export function deploymentOf(input: ProxyDeployment, config: ConfigMap): Deployment {
   const { deployment, horizontalPodAutoscaler } = input.parameters;
-  const replicas = horizontalPodAutoscaler ? undefined : deployment?.replicas;
+  const replicas = horizontalPodAutoscaler
+    ? undefined
+    : deployment?.replicas === undefined
+      ? defaultReplicas[input.role]
+      : deployment.replicas;
   return {
     apiVersion: 'apps/v1',
     kind: 'Deployment',
@@ -63,7 +70,7 @@ function podMetadata(input: ProxyDeployment, config: ConfigMap) {
   return {
     // No version label here: a new controller alone replaces no proxy.
     labels: labelsOf(input, {
-      ...(role === 'waypoint' && { 'istio.io/dataplane-mode': 'ambient' }),
+      ...(role === 'waypoint' && { 'istio.io/dataplane-mode': 'ambient', 'istio.io/use-waypoint': 'none' }),
       ...parameters.podTemplate?.extraLabels,
     }),
     annotations: {

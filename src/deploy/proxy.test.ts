@@ -151,9 +151,12 @@ describe('Service', () => {
   test('of a waypoint is internal and has the HBONE port', () => {
     const m = made({ role: 'waypoint', ports: [{ port: 15_088, protocol: 'TCP' }] });
     expect(m.Service?.spec.type).toBe('ClusterIP');
-    expect(m.Service?.spec.ports?.map((p) => p.port)).toEqual([15_088, 15_008]);
+    expect(m.Service?.spec.ports?.map((p) => p.port)).toEqual([15_008]);
+    expect(m.Service?.metadata.labels).toMatchObject({ 'istio.io/use-waypoint': 'none' });
+    expect(m.Deployment?.spec.replicas).toBe(2);
+    expect(m.PodDisruptionBudget?.spec).toMatchObject({ maxUnavailable: 1 });
     expect(podOf(m).metadata).toMatchObject({
-      labels: { 'istio.io/dataplane-mode': 'ambient' },
+      labels: { 'istio.io/dataplane-mode': 'ambient', 'istio.io/use-waypoint': 'none', 'gateway.networking.k8s.io/gateway-name': 'edge' },
       annotations: { 'ambient.istio.io/dns-capture': 'false' },
     });
   });

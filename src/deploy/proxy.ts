@@ -75,8 +75,8 @@ function serviceOf(input: ProxyDeployment): Service | undefined {
     apiVersion: 'v1',
     kind: 'Service',
     metadata: metadataOf(input, {
-      ...(p.extraLabels && { labels: p.extraLabels }),
-      ...(p.extraAnnotations && { annotations: p.extraAnnotations }),
+      labels: { ...(input.role === 'waypoint' && meshServiceLabels), ...p.extraLabels },
+      annotations: { ...(input.role === 'waypoint' && meshServiceAnnotations), ...p.extraAnnotations },
     }),
     spec: {
       type,
@@ -103,10 +103,16 @@ function withNodePort(
 /** The HBONE port of a waypoint: ztunnel terminates it in the Pod's network namespace. */
 const hbonePort: ServicePort = { name: 'mesh-hbone', port: 15_008, targetPort: 15_008, protocol: 'TCP', appProtocol: 'istio.io/hbone' };
 
+/** The listener of a waypoint is on loopback and no port of its Service: who could reach it could claim to be anybody. */
 function servicePorts(input: ProxyDeployment): readonly ServicePort[] {
-  const ports = listenerPorts(input).map((p) => ({ name: portName(p), port: p.port, targetPort: p.port, protocol: p.protocol }));
-  return input.role === 'waypoint' && !ports.some((p) => p.port === hbonePort.port) ? [...ports, hbonePort] : ports;
+  if (input.role === 'waypoint') return [hbonePort];
+  return listenerPorts(input).map((p) => ({ name: portName(p), port: p.port, targetPort: p.port, protocol: p.protocol }));
 }
+
+/** A waypoint serves others: without this label its own Service, in a namespace that uses it, would be among them. */
+const meshServiceLabels = { 'istio.io/use-waypoint': 'none' };
+/** ztunnel chooses a waypoint near the client. */
+const meshServiceAnnotations = { 'networking.istio.io/traffic-distribution': 'PreferClose' };
 
 function autoscalerOf(input: ProxyDeployment): HorizontalPodAutoscaler | undefined {
   const p = input.parameters.horizontalPodAutoscaler;
@@ -120,8 +126,11 @@ function autoscalerOf(input: ProxyDeployment): HorizontalPodAutoscaler | undefin
   };
 }
 
+/** Without a waypoint its Services are reached without their policies, so a waypoint is never evicted whole; alone, it can be. */
+const oneAtATime: NonNullable<ProxyDeployment['parameters']['podDisruptionBudget']> = { spec: { maxUnavailable: 1 } };
+
 function disruptionBudgetOf(input: ProxyDeployment): PodDisruptionBudget | undefined {
-  const p = input.parameters.podDisruptionBudget;
+  const p = input.parameters.podDisruptionBudget ?? (input.role === 'waypoint' ? oneAtATime : undefined);
   if (!p) return undefined;
   return {
     apiVersion: 'policy/v1',

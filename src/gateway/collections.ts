@@ -16,7 +16,7 @@ import { refKey } from '../ir/object-ref.ts';
 import type { RoutePolicies } from '../ir/policy.ts';
 import type { StatusReport } from '../ir/report.ts';
 import type { BoundService } from '../ir/mesh.ts';
-import { isWaypointChain } from '../ir/names.ts';
+import { isWaypointChain, waypointChain } from '../ir/names.ts';
 import type { HostRoutes } from '../ir/route.ts';
 import type { ServiceScope, WaypointListener } from '../ir/waypoint.ts';
 import { type Collection, type Ctx, type Graph, type Group, type Index, flatMap, group, join, map } from '../krt/index.ts';
@@ -38,7 +38,7 @@ import { type RouteInputs, routeCollections, routeSources } from './routes.ts';
 import { type ClusterUse, type ServedRoute, listenerBoundaries, serveRoute } from './served-route.ts';
 import { serviceParents } from './service-parent.ts';
 import { type ServicePort, servicePorts, serviceScopes } from './service-scopes.ts';
-import { type RejectedObject, attachedKey, gatewayClassStatus, gatewayStatus, listenerKey, routeStatus } from './status.ts';
+import { type RejectedObject, countedKey, gatewayClassStatus, gatewayStatus, listenerKey, routeStatus } from './status.ts';
 import { namespaceViews, serviceViews } from './views.ts';
 
 /** What is watched. */
@@ -100,17 +100,24 @@ export function wantedSecrets(g: Graph, inputs: GatewayApiInputs): Collection<{ 
   return map(g, bySecret, { name: 'WantedSecrets' }, (_ctx, { key }) => ({ key }));
 }
 
-/** Finds the services that each waypoint serves. */
-export type ServiceBinding = (gateways: Collection<GatewayView>) => Collection<BoundService>;
-
-/** Builds the collections. */
-export function gatewayApi(g: Graph, inputs: GatewayApiInputs, bindServices: ServiceBinding): GatewayApi {
+/** Builds the collections. `boundServices` are those that waypoints serve; undefined: waypoints are not enabled. */
+export function gatewayApi(g: Graph, inputs: GatewayApiInputs, boundServices: Collection<BoundService> | undefined): GatewayApi {
   const grants = grantsOf(inputs.referenceGrants);
   const services = serviceViews(g, inputs.services);
   const namespaces = namespaceViews(g, inputs.namespaces);
 
   const gateways = map(g, inputs.gateways, { name: 'Gateways' }, (ctx, gateway) =>
-    translateGateway(ctx, { classes: inputs.classes, parameters: inputs.gatewayParameters, secrets: inputs.secrets, grants }, gateway),
+    translateGateway(
+      ctx,
+      {
+        classes: inputs.classes,
+        parameters: inputs.gatewayParameters,
+        secrets: inputs.secrets,
+        grants,
+        waypoints: boundServices !== undefined,
+      },
+      gateway,
+    ),
   );
   const listeners = flatMap(g, gateways, { name: 'ProxyListeners', key: (l: ProxyListener) => `${l.scope}|${l.name}` }, (_ctx, view) =>
     proxyListeners(view),
@@ -126,7 +133,7 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs, bindServices: Ser
   const policies = map(g, inputs.trafficPolicies, { name: 'TrafficPolicies' }, (_ctx, policy) => trafficPolicyKind.parse(policy));
   const policiesByTarget = policies.index('target', attachmentKeys);
 
-  const bound = bindServices(gateways);
+  const bound = boundServices ?? join(g, { name: 'BoundServices' }, []);
   const ports = servicePorts(g, bound, services);
   const attachment = { gateways, namespaces, services: serviceParents(bound) };
   const { rules, parents } = routeCollections(g, inputs, { services, grants }, attachment);
@@ -244,7 +251,7 @@ export function gatewayApiStatuses(g: Graph, inputs: GatewayApiInputs, api: Gate
     api.parents,
     { name: 'AttachedRoutes', key: (a: { listener: string; route: string }) => `${a.listener}|${a.route}` },
     (_ctx, route) => {
-      const keys = route.parents.flatMap((p) => p.listeners.map((l) => attachedKey(p.gateway, l)));
+      const keys = route.parents.flatMap((p) => p.listeners.map((l) => countedKey(p.gateway, l)));
       return [...new Set(keys)].map((listener) => ({ listener, route: route.key }));
     },
   );
@@ -257,7 +264,8 @@ export function gatewayApiStatuses(g: Graph, inputs: GatewayApiInputs, api: Gate
 
   const gateways = map(g, api.gateways, { name: 'GatewayStatuses', key }, (ctx, view) =>
     gatewayStatus(view, {
-      attachedRoutes: (listener) => ctx.fetchOne(counts, listenerKey(view.key, listener))?.count ?? 0,
+      attachedRoutes: (listener) =>
+        ctx.fetchOne(counts, listenerKey(view.key, view.waypoint && isServed(view, listener) ? waypointChain : listener))?.count ?? 0,
       addresses: ctx.fetchOne(more.addresses, view.key)?.addresses ?? [],
       rejected: (ref) => messagesOf(ctx.fetch(more.rejected.collection, { index: more.rejected, is: refKey(ref) })),
       deployProblem: ctx.fetchOne(more.deployProblems, view.key)?.message,
@@ -276,6 +284,10 @@ export function gatewayApiStatuses(g: Graph, inputs: GatewayApiInputs, api: Gate
     }),
   );
   return join(g, { name: 'Statuses' }, [classes, gateways, ...routes, policyStatuses(g, inputs, api)]);
+}
+
+function isServed(view: GatewayView, listener: string): boolean {
+  return view.listeners.some((l) => l.name === listener && l.valid);
 }
 
 /** Several proxies refuse the same thing with the same words. */

@@ -23,6 +23,7 @@ export const gateway = {
   someListenersInvalid: (why: string): ConditionIntent =>
     holds('Accepted', 'ListenersNotValid', `Some listeners are not programmed: ${why}`),
   noValidListeners: fails('Accepted', 'ListenersNotValid', 'No valid listeners'),
+  invalid: (why: string): ConditionIntent => fails('Accepted', 'Invalid', why),
   invalidParameters: (why: string): ConditionIntent => fails('Accepted', 'InvalidParameters', why),
   unsupportedAddress: (why: string): ConditionIntent => fails('Accepted', 'UnsupportedAddress', why),
   programmed: holds('Programmed', 'Programmed', 'Successfully programmed Gateway'),
@@ -37,6 +38,12 @@ export const listener = {
   accepted: holds('Accepted', 'Accepted', 'Successfully accepted Listener'),
   unsupportedProtocol: (protocol: string): ConditionIntent =>
     fails('Accepted', 'UnsupportedProtocol', `Protocol ${protocol} is unsupported.`),
+  notForWaypoint: (protocol: string, port: number): ConditionIntent =>
+    fails(
+      'Accepted',
+      'UnsupportedProtocol',
+      `Protocol ${protocol} is unsupported. Only a 'istio.io/PROXY' listener is allowed for waypoints: use protocol istio.io/PROXY on port ${port}`,
+    ),
   portUnavailable: (port: number, use: string): ConditionIntent =>
     fails('Accepted', 'PortUnavailable', `invalid port ${port} in listener: port is reserved for ${use}; choose another port`),
   invalid: (why: string): ConditionIntent => fails('Accepted', 'Invalid', why),

@@ -11,14 +11,21 @@ export interface Slices {
   readonly byService: Index<EndpointSlice>;
 }
 
+function serviceOfSlice({ metadata: { namespace, labels } }: EndpointSlice): readonly string[] {
+  const service = labels?.[serviceLabel];
+  return service ? [`${namespace}/${service}`] : [];
+}
+
+/** True when some address of the slice takes traffic. */
+export function hasReadyEndpoint(slice: EndpointSlice): boolean {
+  return (slice.endpoints ?? []).some(isReady);
+}
+
 /** Indexes slices by the `namespace/name` of their Service. */
 export function slicesOf(collection: Collection<EndpointSlice>): Slices {
   return {
     collection,
-    byService: collection.index('service', (s) => {
-      const service = s.metadata.labels?.[serviceLabel];
-      return service ? [`${s.metadata.namespace}/${service}`] : [];
-    }),
+    byService: collection.index('service', serviceOfSlice),
   };
 }
 

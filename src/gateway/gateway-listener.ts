@@ -12,6 +12,7 @@ import type { Listener, RouteGroupKind, RouteNamespaces } from '../kube/types/ga
 import { gatewayGroup, listener as condition } from './conditions.ts';
 import { anyHost } from './hostname.ts';
 import { resolveCertificates } from './listener-certificate.ts';
+import { inboundBindingAnnotation, proxyProtocol } from './waypoint-class.ts';
 import type { Grants } from './referencegrant.ts';
 
 /** How requests come in through a listener. */
@@ -55,7 +56,7 @@ const protocols: Readonly<Record<string, { readonly kinds: readonly RouteKind[];
 };
 
 /** What a waypoint carries: all of its Services behind one listener. */
-const waypointProtocols: typeof protocols = { 'istio.io/PROXY': { kinds: httpKinds, tls: false } };
+const waypointProtocols: typeof protocols = { [proxyProtocol]: { kinds: httpKinds, tls: false } };
 
 /** Ports of a proxy Pod that are its own. */
 export const reservedPorts: Readonly<Record<number, string>> = {
@@ -72,8 +73,8 @@ export interface ListenerInputs {
 /** The Gateway of listeners, as far as they depend on it. */
 export interface ListenerOwner {
   readonly namespace: string;
-  /** True for a Gateway of a class of waypoints. */
-  readonly waypoint: boolean;
+  /** Only of a Gateway of a class of waypoints: the port that ztunnel connects to. */
+  readonly waypoint?: number;
 }
 
 /** Translates all listeners of a Gateway. Source: Gateway API, GatewaySpec.listeners. */
@@ -100,18 +101,24 @@ function translateListener(
     port: l.port,
     protocol: l.protocol,
     hostname,
-    chain: waypoint ? waypointChain : l.protocol === 'HTTPS' ? httpsChain(l.port, l.name) : `http-${l.port}`,
+    chain: waypoint !== undefined ? waypointChain : l.protocol === 'HTTPS' ? httpsChain(l.port, l.name) : `http-${l.port}`,
     namespaces: l.allowedRoutes?.namespaces ?? { from: 'Same' as const },
   };
-  const protocol = (waypoint ? waypointProtocols : protocols)[l.protocol];
+  const protocol = (waypoint !== undefined ? waypointProtocols : protocols)[l.protocol];
   const use = reservedPorts[l.port];
   const refused = !protocol
-    ? condition.unsupportedProtocol(l.protocol)
-    : use !== undefined
-      ? condition.portUnavailable(l.port, use)
-      : conflict
-        ? condition.invalid(conflict.message)
-        : undefined;
+    ? waypoint !== undefined
+      ? condition.notForWaypoint(l.protocol, waypoint)
+      : condition.unsupportedProtocol(l.protocol)
+    : waypoint !== undefined && l.port !== waypoint
+      ? condition.invalid(
+          `ztunnel connects to port ${waypoint} (annotation ${inboundBindingAnnotation}), not to ${l.port}: use port ${waypoint}`,
+        )
+      : use !== undefined
+        ? condition.portUnavailable(l.port, use)
+        : conflict
+          ? condition.invalid(conflict.message)
+          : undefined;
   const { kinds, invalidKinds } = allowedKinds(protocol?.kinds ?? [], l.allowedRoutes?.kinds);
   const tls = protocol?.tls
     ? resolveCertificates(ctx, inputs.secrets, inputs.grants, namespace, l.tls?.certificateRefs ?? [])

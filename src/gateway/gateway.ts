@@ -14,6 +14,7 @@ import type { Gateway, GatewayClass, GatewaySpecAddress } from '../kube/types/ga
 import { controllerName, gatewayGroup, gateway as condition } from './conditions.ts';
 import { type GatewayListener, type ListenerInputs, translateListeners } from './gateway-listener.ts';
 import { anyHost } from './hostname.ts';
+import { isWaypointClass, tunnelPort, waypointNameProblem } from './waypoint-class.ts';
 
 export interface GatewayView {
   /** `namespace/name`, also the scope of its proxies. */
@@ -46,6 +47,8 @@ export interface GatewayView {
 export interface GatewayInputs extends ListenerInputs {
   readonly classes: Collection<GatewayClass>;
   readonly parameters: Collection<KubeObject>;
+  /** False: Gateways of classes of waypoints are refused. */
+  readonly waypoints: boolean;
 }
 
 const parametersGroup = 'gateway.kgateway.dev';
@@ -55,11 +58,6 @@ export function isOurs(gatewayClass: GatewayClass | undefined): boolean {
   return gatewayClass?.spec.controllerName === controllerName;
 }
 
-/** True for classes whose proxies stand behind a ztunnel: Istio reads the same annotation (ambient.istio.io/waypoint-inbound-binding). */
-export function isWaypointClass(gatewayClass: GatewayClass): boolean {
-  return gatewayClass.metadata.annotations?.['ambient.istio.io/waypoint-inbound-binding']?.startsWith('PROXY') ?? false;
-}
-
 /** Translates a Gateway; undefined when its class is not ours. */
 export function translateGateway(ctx: Ctx, inputs: GatewayInputs, gateway: Gateway): GatewayView | undefined {
   const gatewayClass = ctx.fetchOne(inputs.classes, gateway.spec.gatewayClassName);
@@ -67,9 +65,15 @@ export function translateGateway(ctx: Ctx, inputs: GatewayInputs, gateway: Gatew
   const namespace = gateway.metadata.namespace ?? '';
   const { spec } = gateway;
   const waypoint = isWaypointClass(gatewayClass);
-  const listeners = translateListeners(ctx, inputs, { namespace, waypoint }, spec.listeners);
+  const listeners = translateListeners(
+    ctx,
+    inputs,
+    { namespace, ...(waypoint && { waypoint: tunnelPort(gateway, gatewayClass) }) },
+    spec.listeners,
+  );
   const parameters = parametersOf(ctx, inputs, gateway, gatewayClass);
-  const acceptance = parameters.problem ?? addressProblem(spec.addresses) ?? listenerAcceptance(listeners);
+  const refused = waypoint ? waypointProblem(gateway.metadata.name, inputs.waypoints) : undefined;
+  const acceptance = refused ?? parameters.problem ?? addressProblem(spec.addresses) ?? listenerAcceptance(listeners);
   return {
     key: keyOf(gateway),
     ref: { group: gatewayGroup, kind: 'Gateway', namespace, name: gateway.metadata.name },
@@ -87,6 +91,12 @@ export function translateGateway(ctx: Ctx, inputs: GatewayInputs, gateway: Gatew
     accepted: acceptance.status === 'True',
     acceptance,
   };
+}
+
+function waypointProblem(name: string, enabled: boolean): ConditionIntent | undefined {
+  if (!enabled) return condition.invalid('Waypoints are not enabled: set waypoint.enabled to true in the values of the chart');
+  const problem = waypointNameProblem(name);
+  return problem === undefined ? undefined : condition.invalid(problem);
 }
 
 function listenerAcceptance(listeners: readonly GatewayListener[]): ConditionIntent {

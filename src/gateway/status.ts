@@ -1,6 +1,7 @@
 /**
  * Statuses of GatewayClasses, Gateways and HTTPRoutes: what the translation found, what the proxies refused, what addresses there are.
  */
+import { isWaypointChain, waypointChain } from '../ir/names.ts';
 import type { ObjectRef } from '../ir/object-ref.ts';
 import type { ConditionIntent, EntriesReport, EntryReport, ListenerReport, WholeReport } from '../ir/report.ts';
 import type { GatewayClass } from '../kube/types/gateway-api.ts';
@@ -17,7 +18,8 @@ import {
 import type { GatewayListener } from './gateway-listener.ts';
 import type { GatewayView } from './gateway.ts';
 import type { RouteParents, RouteRules } from './route.ts';
-import { supportedFeatures } from './supported-features.ts';
+import { supportedFeatures, waypointFeatures } from './supported-features.ts';
+import { isWaypointClass } from './waypoint-class.ts';
 
 /** Something that a proxy refused, on the object that it was made from. */
 export interface RejectedObject {
@@ -37,7 +39,7 @@ export function gatewayClassStatus(gatewayClass: GatewayClass): WholeReport {
     object: { group: gatewayGroup, kind: 'GatewayClass', namespace: '', name: gatewayClass.metadata.name },
     generation: gatewayClass.metadata.generation ?? 0,
     conditions: [gatewayClassAccepted, gatewayClassSupportedVersion],
-    fields: { supportedFeatures: supportedFeatures.map((name) => ({ name })) },
+    fields: { supportedFeatures: (isWaypointClass(gatewayClass) ? waypointFeatures : supportedFeatures).map((name) => ({ name })) },
   };
 }
 
@@ -154,6 +156,11 @@ function programmedRoute(refused: readonly string[], dropped: readonly Problem[]
 /** Key of a listener of a Gateway in indexes. */
 export function listenerKey(gateway: string, listener: string): string {
   return `${gateway}/${listener}`;
+}
+
+/** Key of the listener that counts a route. A waypoint has one, which counts those of its Services too. */
+export function countedKey(gateway: string, { listener = waypointChain, chain }: AttachedListener): string {
+  return listenerKey(gateway, isWaypointChain(chain) ? waypointChain : listener);
 }
 
 /** Key of what a route is attached to: a listener, or a port of a Service behind a waypoint. */

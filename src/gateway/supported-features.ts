@@ -38,3 +38,6 @@ export const supportedFeatures: readonly string[] = [
   'HTTPRouteSchemeRedirect',
   'ReferenceGrant',
 ];
+
+/** The same for classes of waypoints, sorted. */
+export const waypointFeatures: readonly string[] = [];

@@ -1,5 +1,5 @@
 /** Which GatewayClasses make waypoints, and how their proxies are reached. */
-import type { GatewayClass } from '../kube/types/gateway-api.ts';
+import type { Gateway, GatewayClass } from '../kube/types/gateway-api.ts';
 
 /** The class that the controller creates. */
 export const waypointClassName = 'kgateway-waypoint';
@@ -16,4 +16,22 @@ export function isWaypointClass(gatewayClass: GatewayClass | undefined): boolean
   if (!gatewayClass) return false;
   const { name, annotations } = gatewayClass.metadata;
   return name === waypointClassName || annotations?.[inboundBindingAnnotation]?.startsWith('PROXY') === true;
+}
+
+/** The port that ztunnel connects to on the Pods of a waypoint: of the annotation of the Gateway, else of its class. */
+export function tunnelPort(gateway: Gateway, gatewayClass: GatewayClass): number {
+  const binding = gateway.metadata.annotations?.[inboundBindingAnnotation] ?? gatewayClass.metadata.annotations?.[inboundBindingAnnotation];
+  const port = Number(/^PROXY\/([0-9]{1,5})$/.exec(binding ?? '')?.[1] ?? waypointPort);
+  return port > 0 && port < 65_536 ? port : waypointPort;
+}
+
+const dnsLabel = /^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/;
+
+/**
+ * Why a waypoint cannot have this name: its Pods carry it in the label `gateway.networking.k8s.io/gateway-name`, by which istiod finds them, and its
+ * Service is called so. A name cut short would leave the Pods without the tunnel, and their Services without policies.
+ */
+export function waypointNameProblem(name: string): string | undefined {
+  if (dnsLabel.test(name)) return undefined;
+  return `metadata.name: istiod finds the Pods of a waypoint by a label with its name; use at most 63 of a-z, 0-9 and -, with a letter in front (${name.length} characters)`;
 }

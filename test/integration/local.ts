@@ -56,6 +56,7 @@ export async function startLocalGateway(files: Readonly<Record<string, string>>,
   const graph = new Graph({ onError: (collection, key, error) => failures.push(`${collection} ${key}: ${String(error)}`) });
   const sources = createSources(graph);
   const wiring = wire(graph, sources, {
+    waypoints: true,
     bind: (l) => ({ address: '127.0.0.1', port: places.get(l.port) ?? 0 }),
     addresses: (gateways) => map(graph, gateways, { name: 'Addresses' }, (_ctx, view) => ({ gateway: view.key, addresses: ['127.0.0.1'] })),
   });

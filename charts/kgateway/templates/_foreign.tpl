@@ -5,7 +5,6 @@ stops the installation; of any other NOTES.txt tells. `fine` lists what may stan
 {{- define "kgateway.foreignValues" -}}
 - { path: discoveryNamespaceSelectors, stop: true, say: "objects of all namespaces are served. Limit who may attach routes with allowedRoutes of the listeners" }
 - { path: policyMerge, stop: true, say: "policies are merged field by field, those nearer to the route first" }
-- { path: waypoint.enabled, stop: true, say: "there are no waypoints in this version" }
 - { path: validation.level, fine: [standard], stop: true, say: "what a proxy refuses is reported in the status of its objects, and the last accepted configuration stays in use" }
 - { path: enableRouteSourceMetadata, stop: true, say: "routes carry no metadata about their source" }
 - { path: controller.xds.tls.enabled, fine: ["true"], stop: true, say: "configuration holds private keys and is served over TLS only. The controller makes the certificate itself" }

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { loadAll } from 'js-yaml';
 import { describe, expect, test } from 'vitest';
 import { settingsTable } from '../../../src/cmd/settings.ts';
-import { watched } from '../../../src/cmd/watches.ts';
+import { watched, watchedForWaypoints } from '../../../src/cmd/watches.ts';
 import { leaseName } from '../../../src/cmd/leader.ts';
 import { xdsSecretName } from '../../../src/cmd/xds-certificate.ts';
 import { resourceName } from '../../../src/kube/resources.ts';
@@ -65,6 +65,7 @@ const everything = {
   'controller.podDisruptionBudget': { minAvailable: 1 },
   'controller.horizontalPodAutoscaler': { maxReplicas: 3 },
   'controller.serviceMonitor.enabled': true,
+  'waypoint.enabled': true,
   'controller.extraEnv': { KGW_LISTENER_BIND_IPV6: false },
 };
 const deploymentSpec = (objects: readonly Rendered[]) => objects.find((o) => o.kind === 'Deployment')?.spec;
@@ -112,7 +113,6 @@ describe('the chart', () => {
       { gatewayClassParametersRefs: { other: { name: 'p', namespace: 'n' } } },
       /'other' not allowed/,
     ],
-    ['what kgateway knows and we have not', { 'waypoint.enabled': true }, /waypoint.enabled: there are no waypoints/],
     ['stricter validation than there is', { 'validation.level': 'STRICT' }, /validation.level: what a proxy refuses/],
     [
       'a selection of namespaces',
@@ -133,7 +133,6 @@ describe('the chart', () => {
     const values = {
       discoveryNamespaceSelectors: [],
       policyMerge: {},
-      'waypoint.enabled': false,
       'validation.level': 'standard',
       'controller.xds.tls.enabled': true,
       'controller.goMemLimitPercent': 0,
@@ -174,7 +173,7 @@ describe('rights', () => {
       'authorizationpolicies.security.istio.io',
     ];
     expect(rights(await rulesOf('ClusterRole'))).toEqual({
-      ...Object.fromEntries(watched.map((r) => [resourceName(r), read])),
+      ...Object.fromEntries([...watched, ...watchedForWaypoints].map((r) => [resourceName(r), read])),
       ...Object.fromEntries(
         withStatus.flatMap((name) => [
           [name, ['get', ...read]],
@@ -194,6 +193,12 @@ describe('rights', () => {
       'poddisruptionbudgets.policy': ['create', 'delete', 'get', 'patch'],
       'tokenreviews.authentication.k8s.io': ['create'],
     });
+  });
+
+  test('without waypoints leave Pods and the mesh alone', async () => {
+    const rules = (await render()).find((o) => o.kind === 'ClusterRole')?.rules ?? [];
+    const names = Object.keys(rights(rules));
+    expect(watchedForWaypoints.map(resourceName).filter((name) => names.includes(name))).toEqual([]);
   });
 
   test('in its own namespace are for its Lease and its certificate, by name', async () => {
