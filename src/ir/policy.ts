@@ -2,6 +2,7 @@
 //   [TrafficPolicy]* + [HTTPRoute filters, timeouts, retry] -> RoutePolicies -> xds/filters
 // Durations are in milliseconds, sizes in bytes, percentages 0 to 100. A field that is absent says nothing: a less specific level may set it.
 // `'disabled'` says that the feature is off here, whatever less specific levels say.
+import type { Transformation } from './transformation.ts';
 
 /** Timeouts of a route. 0 disables the timeout (Gateway API: HTTPRouteRule.timeouts). */
 export interface Timeouts {
@@ -104,4 +105,5 @@ export interface RoutePolicies {
   readonly cors?: CorsPolicy | 'disabled';
   readonly localRateLimit?: LocalRateLimit | 'disabled';
   readonly buffer?: RequestBuffer | 'disabled';
+  readonly transformation?: Transformation;
 }

@@ -8,6 +8,7 @@ import type { Policy, PolicyTarget, Precedence } from '../plugin.ts';
 import type { Parsed, Problem } from '../problem.ts';
 import { quantityValue } from '../quantity.ts';
 import { kgatewayGroup } from '../schema.ts';
+import { parseTransformation } from '../transformation/transformation.ts';
 import { retryConditions, type TrafficPolicy, type TrafficPolicySpec } from './schema.ts';
 
 /** Annotation: policies of the same level with a higher weight come first. */
@@ -23,6 +24,7 @@ const supported: ReadonlySet<string> = new Set<keyof TrafficPolicySpec>([
   'cors',
   'rateLimit',
   'buffer',
+  'transformation',
 ]);
 
 const targetKinds: ReadonlySet<string> = new Set(['Gateway', 'HTTPRoute', 'GRPCRoute', 'ListenerSet', 'XListenerSet']);
@@ -50,6 +52,7 @@ export function parseTrafficPolicy(object: TrafficPolicy): Policy<RoutePolicies>
   const cors = spec.cors && (spec.cors.disable ? 'disabled' : keep(corsPolicy(spec.cors, 'spec.cors')));
   const localRateLimit = spec.rateLimit && keep(parseRateLimit(spec.rateLimit));
   const buffer = spec.buffer && keep(parseBuffer(spec.buffer));
+  const transformation = spec.transformation && keep(parseTransformation(spec.transformation, 'spec.transformation'));
 
   return {
     ref: { group: kgatewayGroup, kind: 'TrafficPolicy', namespace: object.metadata.namespace ?? '', name: object.metadata.name },
@@ -63,6 +66,7 @@ export function parseTrafficPolicy(object: TrafficPolicy): Policy<RoutePolicies>
       ...(cors && { cors }),
       ...(localRateLimit && { localRateLimit }),
       ...(buffer && { buffer }),
+      ...(transformation && { transformation }),
     },
     problems,
   };

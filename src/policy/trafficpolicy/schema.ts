@@ -24,6 +24,7 @@ import {
   type Validation,
   validations,
 } from '../schema.ts';
+import { transformationSpec } from '../transformation/schema.ts';
 
 /** Values of `retry.retryOn`. */
 export const retryConditions = [
@@ -219,6 +220,7 @@ export const trafficPolicySpec = Type.Object(
       ),
     ),
     buffer: Type.Optional(buffer),
+    transformation: Type.Optional(transformationSpec),
     acl: unsupported('Access by client address.'),
     apiKeyAuth: unsupported('Authentication by API key.'),
     autoHostRewrite: Type.Optional(
@@ -247,7 +249,6 @@ export const trafficPolicySpec = Type.Object(
       }),
     ),
     tracing: unsupported('Tracing of the route.'),
-    transformation: unsupported('Templates over requests and responses.'),
     urlRewrite: unsupported('Rewriting of paths by regular expression.'),
   },
   {

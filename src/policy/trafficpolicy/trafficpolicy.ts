@@ -13,6 +13,7 @@ export const routePolicyMerges: FieldMerges<RoutePolicies> = {
   cors: keepHigher,
   localRateLimit: keepHigher,
   buffer: keepHigher,
+  transformation: keepHigher,
 };
 
 /** The kind TrafficPolicy. */

@@ -20,6 +20,8 @@ test('preflights are answered first, who is not allowed takes no token, and refu
     'kgateway.rbac.allow',
     'envoy.filters.http.local_ratelimit',
     'envoy.filters.http.buffer',
+    'kgateway.transformation',
+    'kgateway.header_transformation',
   ]);
 });
 

@@ -11,6 +11,7 @@ import { buffer } from './buffer.ts';
 import { cors } from './cors.ts';
 import { localRateLimit } from './local-ratelimit.ts';
 import { rbacFilters } from './rbac.ts';
+import { headerTransformation, transformation } from './transformation.ts';
 
 /** One Envoy HTTP filter that a policy of a route configures. */
 export interface PolicyFilter {
@@ -35,7 +36,9 @@ export const policyFilters: readonly PolicyFilter[] = [
   cors, // first: a preflight request carries no credentials and must be answered before anything refuses it
   ...rbacFilters, // before what costs: audit, deny, allow, as Istio orders them
   localRateLimit, // before buffering: a request that is refused should cost nothing
-  buffer, // last: whatever follows wants the body whole
+  buffer, // whatever follows wants the body whole
+  transformation, // last, and first to see responses: it works on what the backend gets and sends
+  headerTransformation, // the same, for directions that need no Lua
 ];
 
 /** What the security of a scope configures on its RouteConfiguration, by the name of the filter. */

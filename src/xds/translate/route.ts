@@ -13,6 +13,7 @@ import type {
   StringMatch,
   WeightedBackend,
 } from '../../ir/route.ts';
+import { maxTransformedBodyBytes } from '../../ir/transformation.ts';
 import { policyFilters } from '../filters/order.ts';
 import {
   type Any,
@@ -50,7 +51,13 @@ export function routeOf(rule: RouteRule, match: HttpMatch, index: number, place:
     response_headers_to_add: headersToAdd(responseModifiers),
     response_headers_to_remove: headersToRemove(responseModifiers),
     typed_per_filter_config: filterConfigs(rule.policies, name),
+    ...bufferLimit(rule.policies),
   };
+}
+
+/** What is read whole for a template, in either direction, may be larger than what a connection buffers otherwise. */
+function bufferLimit({ transformation: t }: RoutePolicies): Pick<Route, 'request_body_buffer_limit'> {
+  return t?.request?.buffered || t?.response?.buffered ? { request_body_buffer_limit: { value: maxTransformedBodyBytes } } : {};
 }
 
 /** What each policy filter does on a route: only those that its policies concern. */

@@ -1,0 +1,32 @@
+/**
+ * What a transformation of one message may use, whatever its body and template are. Beyond it the message is refused.
+ *   operations: rendered nodes, and work in units of 64 bytes   bytes: strings that are made   values: in a JSON body   depth: of a JSON body
+ */
+export const limits = { operations: 250_000, bytes: 16 << 20, values: 131_072, depth: 64, programs: 2048, headerBytes: 32_768 } as const;
+
+/** Shared head of the runtime: what it uses of Lua, and how it gives up. Templates reach none of these names. */
+export const headLua = String.raw`
+local find, sub, byte, char, rep = string.find, string.sub, string.byte, string.char, string.rep
+local upper, lower, format, gsub = string.upper, string.lower, string.format, string.gsub
+local concat, floor, tonumber, tostring, type, pcall, error = table.concat, math.floor, tonumber, tostring, type, pcall, error
+local ipairs, getenv = ipairs, os.getenv
+local entropy = io.open("/dev/urandom", "rb")
+
+-- Of the message that is being transformed. Nothing yields while it is.
+local operations, bytes = 0, 0
+
+local function fail(status, message)
+  error({ status = status, message = message }, 0)
+end
+
+local function work(count)
+  operations = operations - count
+  if operations < 0 then fail(413, "the template takes too many operations on this message") end
+end
+
+local function made(text)
+  bytes = bytes - #text
+  if bytes < 0 then fail(413, "the template makes too much text of this message") end
+  return text
+end
+`;

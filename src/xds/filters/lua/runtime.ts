@@ -1,0 +1,32 @@
+/**
+ * The Lua of transformations: fixed, the same for everyone and every route. What a user wrote arrives as data in `filter_context`.
+ *   limits <- json <- text <- template <- message
+ */
+import { maxTransformedBodyBytes } from '../../../ir/transformation.ts';
+import { jsonLua } from './json.ts';
+import { headLua, limits } from './limits.ts';
+import { messageLua } from './message.ts';
+import { templateLua } from './template.ts';
+import { textLua } from './text.ts';
+
+const constants = {
+  MAX_OPERATIONS: limits.operations,
+  MAX_BYTES: limits.bytes,
+  MAX_VALUES: limits.values,
+  MAX_DEPTH: limits.depth,
+  MAX_PROGRAMS: limits.programs,
+  MAX_HEADER_BYTES: limits.headerBytes,
+  MAX_BODY_BYTES: maxTransformedBodyBytes,
+};
+
+const definitions = Object.entries(constants)
+  .map(([name, value]) => `local ${name} = ${value}`)
+  .join('\n');
+
+/** Without comments and indentation: every filter chain carries it. */
+export const runtimeLua = [definitions, headLua, jsonLua, textLua, templateLua, messageLua]
+  .join('\n')
+  .split('\n')
+  .map((line) => line.replace(/ -- .*$/, '').trim())
+  .filter((line) => line !== '' && !line.startsWith('--'))
+  .join('\n');
