@@ -132,3 +132,16 @@ test('names and shapes are checked by the compiler', () => {
   ];
   expect(wrong()).toHaveLength(5);
 });
+
+test('ProtoJSON of a Struct', () => {
+  const fields = {
+    text: { string_value: 'x' },
+    count: { number_value: 1.5 },
+    flag: { bool_value: true },
+    list: { list_value: { values: [{}] } },
+  };
+  const packed = any('envoy.extensions.filters.http.lua.v3.LuaPerRoute', { name: 'n', filter_context: { fields } });
+  const json = { text: 'x', count: 1.5, flag: true, list: [null] };
+  expect(toJson('google.protobuf.Struct', encode('google.protobuf.Struct', { fields }))).toEqual(json);
+  expect(toJson('google.protobuf.Any', encode('google.protobuf.Any', packed))).toMatchObject({ filter_context: json });
+});

@@ -48,6 +48,7 @@ export const registry = {
       for (const field of messagesIn(registry.root).flatMap((t) => t.fieldsArray)) {
         Object.assign(field, { jsonName: field.name, protoName: protobuf.util.jsonName(field.name) });
       }
+      nameValueKinds(registry.type('google.protobuf.Value'));
       jsonNamed = true;
     }
     return type;
@@ -61,6 +62,19 @@ export const registry = {
     return messagesIn(registry.root).map((t) => t.fullName.slice(1) as MessageName);
   },
 };
+
+/** protobufjs' ProtoJSON knows the members of google.protobuf.Value by their camelCase names alone: without them, any Struct would print as nulls. */
+function nameValueKinds(value: Type): void {
+  value.setup();
+  const decode = value.decode;
+  value.decode = function (this: Type, ...input: Parameters<Type['decode']>) {
+    const message = decode.apply(this, input);
+    for (const [name, kind] of Object.entries(message)) {
+      Object.defineProperty(message, protobuf.util.jsonName(name), { value: kind });
+    }
+    return message;
+  };
+}
 
 /** `type.googleapis.com/<name>`, the form that Envoy expects in an Any and in xDS requests. */
 export function typeUrlOf<N extends MessageName>(name: N): `type.googleapis.com/${N}` {

@@ -83,7 +83,8 @@ local function transform(program, text, header, requestHeader)
     if #text > MAX_BODY_BYTES then fail(413, "the body is too large") end
     local data = UNDEFINED
     if program.json and text ~= "" then
-      data = validUtf8(text) and parseJson(text, MAX_DEPTH, MAX_VALUES) or nil
+      data = nil
+      if validUtf8(text) then data = parseJson(text, MAX_DEPTH, MAX_VALUES) end
       if data == nil then fail(400, "the body is not JSON, or too deep or too large to be taken as such") end
     end
     message = { body = text, data = data, header = header, requestHeader = requestHeader }
@@ -170,6 +171,7 @@ local function onResponse(handle)
   local result, failure, reason = transform(program, bytesOf(body), header, requestHeader)
   local bodiless = tunnel or status == "204" or status == "304" or (program.body and requestHeader(":method") == "HEAD")
   if not result then
+    if failure == 413 then failure = 502 end -- not the fault of the request
     headers:replace(":status", tostring(failure))
     headers:replace("content-type", "text/plain")
     for _, name in ipairs({ "content-encoding", "etag", "last-modified", "cache-control", "grpc-status" }) do headers:remove(name) end

@@ -97,7 +97,7 @@ describe.runIf(interpreter !== undefined)(`in ${interpreter}`, () => {
       '\u0000',
     ];
     expect(new Set(render(print({ type: 'literal', value: 'x' }), bodies))).toEqual(new Set(['400']));
-    expect(render(print({ type: 'literal', value: 'x' }), ['[1]', ' {} ', ''])).toEqual(['ok:x', 'ok:x', 'ok:x']);
+    expect(render(print({ type: 'literal', value: 'x' }), ['[1]', ' {} ', '', 'false'])).toEqual(['ok:x', 'ok:x', 'ok:x', 'ok:x']);
   });
 
   test('limits: depth, values, operations, bytes', () => {
