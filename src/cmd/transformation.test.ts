@@ -1,6 +1,6 @@
 /** From the text of a policy to what the runtime makes of it: whatever a user writes is a problem of the policy, or runs. */
 import { spawnSync } from 'node:child_process';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { parseTransformation } from '../policy/transformation/transformation.ts';
 import { programOf } from '../xds/filters/lua/program.ts';

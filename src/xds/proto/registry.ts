@@ -66,9 +66,9 @@ export const registry = {
 /** protobufjs' ProtoJSON knows the members of google.protobuf.Value by their camelCase names alone: without them, any Struct would print as nulls. */
 function nameValueKinds(value: Type): void {
   value.setup();
-  const decode = value.decode;
-  value.decode = function (this: Type, ...input: Parameters<Type['decode']>) {
-    const message = decode.apply(this, input);
+  const decode = value.decode.bind(value);
+  value.decode = (...input: Parameters<Type['decode']>) => {
+    const message = decode(...input);
     for (const [name, kind] of Object.entries(message)) {
       Object.defineProperty(message, protobuf.util.jsonName(name), { value: kind });
     }
