@@ -4,7 +4,16 @@ import type { GatewayParameters } from '../deploy/gatewayparameters.ts';
 import { type Graph, type Source, source } from '../krt/index.ts';
 import { sameSpec, sameVersion } from '../kube/reflector.ts';
 import type { ConfigMap, EndpointSlice, Namespace, Pod, Secret, Service } from '../kube/types/core.ts';
-import type { GRPCRoute, Gateway, GatewayClass, HTTPRoute, ReferenceGrant } from '../kube/types/gateway-api.ts';
+import type {
+  GRPCRoute,
+  Gateway,
+  GatewayClass,
+  HTTPRoute,
+  ReferenceGrant,
+  TCPRoute,
+  TLSRoute,
+  UDPRoute,
+} from '../kube/types/gateway-api.ts';
 import type { ServiceEntry, WorkloadEntry } from '../kube/types/istio-networking.ts';
 import type { AuthorizationPolicy } from '../kube/types/istio-security.ts';
 import { type KubeObject, keyOf } from '../kube/types/meta.ts';
@@ -17,6 +26,9 @@ export interface ObjectSources {
   readonly gateways: Source<Gateway>;
   readonly httpRoutes: Source<HTTPRoute>;
   readonly grpcRoutes: Source<GRPCRoute>;
+  readonly tlsRoutes: Source<TLSRoute>;
+  readonly tcpRoutes: Source<TCPRoute>;
+  readonly udpRoutes: Source<UDPRoute>;
   readonly referenceGrants: Source<ReferenceGrant>;
   readonly services: Source<Service>;
   readonly endpointSlices: Source<EndpointSlice>;
@@ -51,6 +63,9 @@ export function createSources(g: Graph): Sources {
     gateways: objects<Gateway>('Gateway'),
     httpRoutes: objects<HTTPRoute>('HTTPRoute'),
     grpcRoutes: objects<GRPCRoute>('GRPCRoute'),
+    tlsRoutes: objects<TLSRoute>('TLSRoute'),
+    tcpRoutes: objects<TCPRoute>('TCPRoute'),
+    udpRoutes: objects<UDPRoute>('UDPRoute'),
     referenceGrants: objects<ReferenceGrant>('ReferenceGrant'),
     services: versioned<Service>('Service'),
     endpointSlices: versioned<EndpointSlice>('EndpointSlice'),

@@ -8,7 +8,7 @@ import type { ListenerEntry } from '../ir/route.ts';
 import type { Collection, Ctx } from '../krt/index.ts';
 import type { ParentReference } from '../kube/types/gateway-api.ts';
 import { gatewayGroup, route as condition } from './conditions.ts';
-import { type GatewayListener, type RouteKind, entryOf } from './gateway-listener.ts';
+import { type GatewayListener, type RouteKind, entryOf, samePort } from './gateway-listener.ts';
 import type { GatewayView } from './gateway.ts';
 import { mostSpecific, servedHosts } from './hostname.ts';
 import { selects } from './labels.ts';
@@ -98,7 +98,7 @@ export function attach(
 
 /** Listener isolation: a host belongs to the listener of the port with the most specific hostname (Gateway API: Listener.hostname). */
 function ownedHosts(gateway: GatewayView, listener: GatewayListener, hosts: readonly string[]): readonly string[] {
-  const rivals = gateway.listeners.filter((l) => l.port === listener.port && l.valid).map((l) => l.hostname);
+  const rivals = gateway.listeners.filter((l) => samePort(l, listener) && l.valid).map((l) => l.hostname);
   if (rivals.length < 2) return hosts;
   return hosts.filter((host) => mostSpecific(rivals, host) === listener.hostname);
 }

@@ -54,8 +54,10 @@ export function resolveBackend(ctx: Ctx, inputs: BackendInputs, from: GrantSubje
   if (ref.port === undefined) {
     return unresolved('BackendNotFound', `port is required for Service ${namespace}/${ref.name}; it has ${portsOf(service)}`);
   }
-  const port = service.ports.find((p) => p.port === ref.port && p.protocol === 'TCP') ?? service.ports.find((p) => p.port === ref.port);
+  const port = service.ports.find((p) => p.port === ref.port && (p.protocol === 'UDP') === (from.kind === 'UDPRoute'));
   if (!port) return unresolved('BackendNotFound', `Service ${namespace}/${ref.name} has no port ${ref.port}; it has ${portsOf(service)}`);
+  // A port may be there twice, once a transport.
+  if (port.protocol === 'UDP') return { ok: true, cluster: clusterOf(service, port, 'http1', 'udp') };
   const declared = upstreamProtocol(port);
   // gRPC is HTTP/2. Where the Service does not say so, HTTPRoutes to the same port go on as they are.
   return from.kind === 'GRPCRoute' && declared !== 'http2'
@@ -94,7 +96,9 @@ export function upstreamProtocol(port: ServicePortView): UpstreamProtocol {
 }
 
 function portsOf(service: ServiceView): string {
-  return service.ports.length === 0 ? 'no ports' : `ports ${service.ports.map((p) => p.port).join(', ')}`;
+  return service.ports.length === 0
+    ? 'no ports'
+    : `ports ${service.ports.map((p) => (p.protocol === 'UDP' ? `${p.port}/UDP` : p.port)).join(', ')}`;
 }
 
 function unresolved(reason: UnresolvedReason, message: string): ResolvedBackend {

@@ -5,7 +5,8 @@
  *   Secret ───────┼─> Gateways ─────> ProxyListeners, Certificates, boundaries ─┐
  *   Gateway ──────┘       │                                                     ├─> HostRoutes, grouped by scope
  *   routes ─────> RouteParents ──┐ (routes.ts)                                  │
- *       └───────> RouteRules ────┴──> ServedRoutes (with TrafficPolicies) ──────┘─> ClusterUses, by Gateway and cluster
+ *       ├───────> RouteRules ────┴──> ServedRoutes (with TrafficPolicies) ──────┘─> ClusterUses, by Gateway and cluster
+ *       └───────> TLS, TCP, UDP: chains of ProxyListeners (l4-collections.ts)
  *   Service ──────────┘ └─> Clusters <── ClusterUses
  *   EndpointSlice ──────────> Endpoints of those clusters
  *   BoundServices ──> ServicePorts ──> ServiceScopes, WaypointListeners (service-scopes.ts)
@@ -17,6 +18,7 @@ import type { RoutePolicies } from '../ir/policy.ts';
 import type { StatusReport } from '../ir/report.ts';
 import type { BoundService } from '../ir/mesh.ts';
 import { isWaypointChain, waypointChain } from '../ir/names.ts';
+import type { SharedCluster, UdpListener } from '../ir/tcp.ts';
 import type { HostRoutes } from '../ir/route.ts';
 import type { ServiceScope, WaypointListener } from '../ir/waypoint.ts';
 import { type Collection, type Ctx, type Graph, type Group, type Index, flatMap, group, join, map } from '../krt/index.ts';
@@ -28,11 +30,13 @@ import type { Policy } from '../policy/plugin.ts';
 import { type PolicyAttachment, missingTargets, policyStatus } from '../policy/status.ts';
 import type { TrafficPolicy } from '../policy/trafficpolicy/schema.ts';
 import { trafficPolicyKind } from '../policy/trafficpolicy/trafficpolicy.ts';
-import { endpointsOf, slicesOf } from './endpoints.ts';
-import { type GatewayView, certificatesOf, isOurs, proxyListeners, translateGateway } from './gateway.ts';
+import { endpointsOf, sharedEndpointsOf, slicesOf } from './endpoints.ts';
+import { type GatewayView, certificatesOf, isOurs, translateGateway } from './gateway.ts';
 import { hostOwnership } from './host-ownership.ts';
+import { l4Collections } from './l4-collections.ts';
 import { type KeyPair, certificateKey, keyPairOf, mayRead } from './listener-certificate.ts';
 import { grantsOf } from './referencegrant.ts';
+import type { RuleOutcome } from './route-rule.ts';
 import { type RouteKindName, type RouteObject, type RouteParents, type RouteRules, routeKey, routeRef } from './route.ts';
 import { type RouteInputs, routeCollections, routeSources } from './routes.ts';
 import { type ClusterUse, type ServedRoute, listenerBoundaries, serveRoute } from './served-route.ts';
@@ -59,18 +63,20 @@ export interface GatewayApiInputs extends RouteInputs {
 export interface GatewayApi {
   readonly gateways: Collection<GatewayView>;
   readonly listeners: Collection<ProxyListener>;
+  readonly udpListeners: Collection<UdpListener>;
   readonly certificates: Collection<TlsCertificate>;
   /** By key of the Secret; a Secret that is no key pair is left out. */
   readonly keyPairs: Collection<KeyPair>;
   /** By `scope|cluster`. */
   readonly clusterUses: Collection<Group<ClusterUse>>;
   readonly clusters: Collection<Cluster>;
+  readonly sharedClusters: Collection<SharedCluster>;
   readonly endpoints: Collection<Endpoints>;
   readonly hostRoutes: Collection<HostRoutes>;
   readonly waypointListeners: Collection<WaypointListener>;
   readonly serviceScopes: Collection<ServiceScope>;
   /** For the writer of statuses. */
-  readonly rules: Collection<RouteRules>;
+  readonly rules: Collection<RouteRules<RuleOutcome>>;
   readonly parents: Collection<RouteParents>;
   readonly served: Collection<ServedRoute>;
   readonly policies: Collection<Policy<RoutePolicies>>;
@@ -119,9 +125,6 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs, boundServices: Co
       gateway,
     ),
   );
-  const listeners = flatMap(g, gateways, { name: 'ProxyListeners', key: (l: ProxyListener) => `${l.scope}|${l.name}` }, (_ctx, view) =>
-    proxyListeners(view),
-  );
   const certificates = flatMap(g, gateways, { name: 'Certificates', key: (c: TlsCertificate) => `${c.scope}|${c.name}` }, (_ctx, view) =>
     certificatesOf(view),
   );
@@ -136,7 +139,9 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs, boundServices: Co
   const bound = boundServices ?? join(g, { name: 'BoundServices' }, []);
   const ports = servicePorts(g, bound, services);
   const attachment = { gateways, namespaces, services: serviceParents(bound) };
-  const { rules, parents } = routeCollections(g, inputs, { services, grants }, attachment);
+  const routes = routeCollections(g, inputs, { services, grants }, attachment);
+  const { rules, parents } = routes;
+  const l4 = l4Collections(g, gateways, routes.l4Rules, routes.l4Parents);
   const served = map(g, parents, { name: 'ServedRoutes' }, (ctx, route) =>
     serveRoute(ctx, { rules, gateways, policies, policiesByTarget }, route),
   );
@@ -151,33 +156,41 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs, boundServices: Co
   const hostRoutes = join(g, { name: 'HostRoutes' }, [hostsAt('IngressHosts', false), boundaries]);
   const waypoints = serviceScopes(g, { ports, gateways, routes: hostsAt('WaypointHosts', true), policies, policiesByTarget });
 
-  const uses = flatMap(
+  const usesOfRoutes = flatMap(
     g,
     served,
-    { name: 'ClusterUses', key: (u: ClusterUse) => `${u.scope}|${u.cluster}|${u.route}` },
+    { name: 'RouteClusterUses', key: (u: ClusterUse) => `${u.scope}|${u.cluster}|${u.route}` },
     (_ctx, s) => s.uses,
   );
+  const uses = join(g, { name: 'ClusterUses' }, [usesOfRoutes, l4.uses]);
   const clusterUses = group(
     g,
     { name: 'ClustersByGateway' },
     join(g, { name: 'AllClusterUses' }, [uses, defaultUses(g, ports)]).index('cluster of scope', (u) => [`${u.scope}|${u.cluster}`]),
   );
-  const clusters = usedClusters(g, rules, ports);
+  const allRules = join<RouteRules<RuleOutcome>>(g, { name: 'AllRouteRules' }, [rules, routes.l4Rules]);
+  const clusters = usedClusters(g, allRules, ports);
   const slices = slicesOf(inputs.endpointSlices);
-  const endpoints = map(g, clusters, { name: 'Endpoints' }, (ctx, cluster) => endpointsOf(ctx, slices, cluster));
+  const { listeners, udpListeners, sharedClusters } = l4;
+  const endpoints = join(g, { name: 'Endpoints' }, [
+    map(g, clusters, { name: 'ServiceEndpoints' }, (ctx, cluster) => endpointsOf(ctx, slices, cluster)),
+    map(g, sharedClusters, { name: 'SharedEndpoints' }, (ctx, cluster) => sharedEndpointsOf(ctx, slices, cluster)),
+  ]);
 
   return {
     gateways,
     listeners,
+    udpListeners,
     certificates,
     keyPairs,
     clusterUses,
     clusters,
+    sharedClusters,
     endpoints,
     hostRoutes,
     ...waypoints,
-    rules,
-    parents,
+    rules: allRules,
+    parents: join(g, { name: 'AllRouteParents' }, [parents, routes.l4Parents]),
     served,
     policies,
   };
@@ -212,7 +225,7 @@ function defaultUses(g: Graph, ports: Collection<ServicePort>): Collection<Clust
 }
 
 /** Every cluster that some rule or a waypoint leads to, once. */
-function usedClusters(g: Graph, rules: Collection<RouteRules>, ports: Collection<ServicePort>): Collection<Cluster> {
+function usedClusters(g: Graph, rules: Collection<RouteRules<RuleOutcome>>, ports: Collection<ServicePort>): Collection<Cluster> {
   const references = flatMap(
     g,
     rules,

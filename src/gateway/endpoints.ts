@@ -1,6 +1,7 @@
 /** Addresses behind a cluster: [EndpointSlice]* of its Service -> Endpoints. Never the ClusterIP. */
 import type { Cluster, Endpoint, Endpoints } from '../ir/backend.ts';
 import { compareText } from '../ir/precedence.ts';
+import type { SharedCluster } from '../ir/tcp.ts';
 import type { Collection, Ctx, Index } from '../krt/index.ts';
 import type { EndpointSlice } from '../kube/types/core.ts';
 
@@ -34,15 +35,44 @@ export function slicesOf(collection: Collection<EndpointSlice>): Slices {
  * Of a dual-stack Service the family with endpoints, IPv4 first, so that no Pod counts twice.
  */
 export function endpointsOf(ctx: Ctx, slices: Slices, cluster: Cluster): Endpoints {
-  const found = ctx.fetch(slices.collection, { index: slices.byService, is: cluster.service });
+  return { cluster: cluster.name, endpoints: portEndpoints(ctx, slices, cluster.service, cluster.portName) };
+}
+
+/** Port `discard` of the proxy itself: nothing listens there, so what is sent there is lost. */
+const nowhere: Endpoint = { address: '127.0.0.1', port: 9 };
+
+/** What the weights of a shared cluster add up to: fine enough to divide any share over its endpoints. */
+const totalWeight = 1_000_000;
+
+/**
+ * The endpoints of a cluster over several Services, each with its part of the weight of its Service; one behind two Services has that of both.
+ * A share without endpoints keeps its weight, and goes nowhere.
+ */
+export function sharedEndpointsOf(ctx: Ctx, slices: Slices, cluster: SharedCluster): Endpoints {
+  const total = cluster.shares.reduce((sum, share) => sum + share.weight, 0);
+  const weighted = new Map<string, Endpoint & { readonly weight: number }>();
+  for (const { weight, service } of cluster.shares) {
+    const found = service ? portEndpoints(ctx, slices, service.key, service.portName) : [];
+    const endpoints = found.length > 0 ? found : [nowhere];
+    const part = Math.max(1, Math.round((weight / total) * (totalWeight / endpoints.length)));
+    for (const endpoint of endpoints) {
+      const key = `${endpoint.address}:${endpoint.port}`;
+      weighted.set(key, { ...endpoint, weight: part + (weighted.get(key)?.weight ?? 0) });
+    }
+  }
+  return { cluster: cluster.name, endpoints: [...weighted.values()] };
+}
+
+function portEndpoints(ctx: Ctx, slices: Slices, service: string, portName: string): readonly Endpoint[] {
+  const found = ctx.fetch(slices.collection, { index: slices.byService, is: service });
   for (const family of ['IPv4', 'IPv6'] as const) {
     const ofFamily = found.filter((s) => s.addressType === family);
     for (const usable of [isReady, isServing]) {
-      const endpoints = ofFamily.flatMap((s) => sliceEndpoints(s, cluster.portName, usable));
-      if (endpoints.length > 0) return { cluster: cluster.name, endpoints: distinct(endpoints) };
+      const endpoints = ofFamily.flatMap((s) => sliceEndpoints(s, portName, usable));
+      if (endpoints.length > 0) return distinct(endpoints);
     }
   }
-  return { cluster: cluster.name, endpoints: [] };
+  return [];
 }
 
 type SliceEndpoint = NonNullable<EndpointSlice['endpoints']>[number];

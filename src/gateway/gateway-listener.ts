@@ -31,7 +31,9 @@ export interface GatewayListener {
   readonly protocol: string;
   /** Lower case; `*` when the listener takes any host. */
   readonly hostname: string;
-  /** The filter chain that serves it. */
+  /** Of a listener of protocol TLS: it goes through to the backend as it is. */
+  readonly passthrough: boolean;
+  /** The filter chain that serves it; of a TLS listener, the prefix of its chains, one a host. */
   readonly chain: string;
   /** SDS names of its certificates. */
   readonly certificates: readonly string[];
@@ -49,14 +51,38 @@ function kindsOf(...kinds: readonly string[]): readonly RouteKind[] {
   return kinds.map((kind) => ({ group: gatewayGroup, kind }));
 }
 
-/** What each protocol carries. The table also says which protocols may share a port. */
-const protocols: Readonly<Record<string, { readonly kinds: readonly RouteKind[]; readonly tls: boolean }>> = {
-  HTTP: { kinds: httpKinds, tls: false },
-  HTTPS: { kinds: httpKinds, tls: true },
+/** What each protocol carries. Listeners may share a port with others of their family. */
+const protocols: Readonly<Record<string, { readonly kinds: readonly RouteKind[]; readonly tls: boolean; readonly family: string }>> = {
+  HTTP: { kinds: httpKinds, tls: false, family: 'HTTP' },
+  // Told apart by server name.
+  HTTPS: { kinds: httpKinds, tls: true, family: 'TLS' },
+  TLS: { kinds: kindsOf('TLSRoute'), tls: true, family: 'TLS' },
+  TCP: { kinds: kindsOf('TCPRoute'), tls: false, family: 'TCP' },
+  UDP: { kinds: kindsOf('UDPRoute'), tls: false, family: 'UDP' },
 };
 
 /** What a waypoint carries: all of its Services behind one listener. */
-const waypointProtocols: typeof protocols = { [proxyProtocol]: { kinds: httpKinds, tls: false } };
+const waypointProtocols: typeof protocols = { [proxyProtocol]: { kinds: httpKinds, tls: false, family: 'PROXY' } };
+
+/** TCP and UDP have ports of their own. */
+export function transportOf(protocol: string): 'tcp' | 'udp' {
+  return protocol === 'UDP' ? 'udp' : 'tcp';
+}
+
+/** True when both are served by the same listener of the proxy. */
+export function samePort(a: Pick<GatewayListener, 'port' | 'protocol'>, b: Pick<GatewayListener, 'port' | 'protocol'>): boolean {
+  return a.port === b.port && transportOf(a.protocol) === transportOf(b.protocol);
+}
+
+/** A hostname of a TCP or UDP listener means nothing (Gateway API: Listener.hostname). */
+function hasHosts(protocol: string): boolean {
+  return protocol !== 'TCP' && protocol !== 'UDP';
+}
+
+/** True when HTTP is spoken behind the listener: requests find their routes by host. */
+export function isHttp(l: Pick<GatewayListener, 'protocol'>): boolean {
+  return l.protocol === 'HTTP' || l.protocol === 'HTTPS';
+}
 
 /** Ports of a proxy Pod that are its own. */
 export const reservedPorts: Readonly<Record<number, string>> = {
@@ -95,17 +121,18 @@ function translateListener(
   l: Listener,
   conflict: ConditionIntent | undefined,
 ): GatewayListener {
-  const hostname = l.hostname ? l.hostname.toLowerCase() : anyHost;
+  const hostname = l.hostname && hasHosts(l.protocol) ? l.hostname.toLowerCase() : anyHost;
   const base = {
     name: l.name,
     port: l.port,
     protocol: l.protocol,
     hostname,
-    chain: waypoint !== undefined ? waypointChain : l.protocol === 'HTTPS' ? httpsChain(l.port, l.name) : `http-${l.port}`,
+    passthrough: l.protocol === 'TLS' && l.tls?.mode === 'Passthrough',
+    chain: waypoint !== undefined ? waypointChain : chainName(l),
     namespaces: l.allowedRoutes?.namespaces ?? { from: 'Same' as const },
   };
   const protocol = (waypoint !== undefined ? waypointProtocols : protocols)[l.protocol];
-  const use = reservedPorts[l.port];
+  const use = transportOf(l.protocol) === 'tcp' ? reservedPorts[l.port] : undefined;
   const refused = !protocol
     ? waypoint !== undefined
       ? condition.notForWaypoint(l.protocol, waypoint)
@@ -120,17 +147,18 @@ function translateListener(
           ? condition.invalid(conflict.message)
           : undefined;
   const { kinds, invalidKinds } = allowedKinds(protocol?.kinds ?? [], l.allowedRoutes?.kinds);
-  const tls = protocol?.tls
+  const needsCertificate = protocol?.tls === true && !base.passthrough;
+  const tls = needsCertificate
     ? resolveCertificates(ctx, inputs.secrets, inputs.grants, namespace, l.tls?.certificateRefs ?? [])
     : { secrets: [] };
   const resolvedRefs =
     tls.problem ??
-    (protocol?.tls && tls.secrets.length === 0
+    (needsCertificate && tls.secrets.length === 0
       ? condition.invalidCertificateRef('spec.listeners.tls.certificateRefs is empty; name a Secret of type kubernetes.io/tls')
       : invalidKinds.length > 0
         ? condition.invalidRouteKinds(invalidKinds)
         : condition.resolvedRefs);
-  const valid = !refused && (!protocol?.tls || tls.secrets.length > 0);
+  const valid = !refused && (!needsCertificate || tls.secrets.length > 0);
   return {
     ...base,
     certificates: tls.secrets,
@@ -143,6 +171,11 @@ function translateListener(
       valid ? condition.programmed : condition.notProgrammed((refused ?? resolvedRefs).message),
     ],
   };
+}
+
+function chainName(l: Listener): string {
+  if (l.protocol === 'HTTPS') return httpsChain(l.port, l.name);
+  return l.protocol === 'TLS' ? `tls-${l.port}-${l.name}` : `${l.protocol.toLowerCase()}-${l.port}`;
 }
 
 function allowedKinds(
@@ -159,17 +192,23 @@ function allowedKinds(
   return { kinds, invalidKinds };
 }
 
-/** Two listeners of a port clash when their protocols cannot share it or their hostnames are equal; the first one keeps the port. */
+/**
+ * Two listeners of a port clash when their protocols cannot share it or their hostnames are equal; the first one keeps the port. TCP and UDP
+ * have no hostnames: one listener a port (Gateway API: Gateway.spec.listeners).
+ */
 function conflictsOf(listeners: readonly Listener[]): readonly (ConditionIntent | undefined)[] {
-  const ports = new Map<number, { readonly protocol: string; readonly hostnames: Set<string> }>();
+  const ports = new Map<string, { readonly family: string; readonly hostnames: Set<string> }>();
   return listeners.map((l) => {
+    const protocol = protocols[l.protocol];
+    if (!protocol) return undefined;
+    const place = `${transportOf(l.protocol)}/${l.port}`;
     const hostname = l.hostname?.toLowerCase() ?? anyHost;
-    const taken = ports.get(l.port);
+    const taken = ports.get(place);
     if (!taken) {
-      if (protocols[l.protocol]) ports.set(l.port, { protocol: l.protocol, hostnames: new Set([hostname]) });
+      ports.set(place, { family: protocol.family, hostnames: new Set([hostname]) });
       return undefined;
     }
-    if (taken.protocol !== l.protocol) return protocols[l.protocol] ? condition.protocolConflict : undefined;
+    if (taken.family !== protocol.family || !hasHosts(l.protocol)) return condition.protocolConflict;
     if (taken.hostnames.has(hostname)) return condition.hostnameConflict;
     taken.hostnames.add(hostname);
     return undefined;

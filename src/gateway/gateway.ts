@@ -1,10 +1,9 @@
 /**
  * Gateways of our classes.
  *
- *   [GatewayClass] -> [Gateway] -> [GatewayListener]* -> ProxyListener, TlsCertificate
+ *   [GatewayClass] -> [Gateway] -> [GatewayListener]* -> ProxyListener (proxy-listener.ts), TlsCertificate
  */
-import { type HttpChain, type ProxyListener, type TlsCertificate } from '../ir/listener.ts';
-import { listenerName } from '../ir/names.ts';
+import type { TlsCertificate } from '../ir/listener.ts';
 import type { ObjectRef } from '../ir/object-ref.ts';
 import type { ConditionIntent } from '../ir/report.ts';
 import type { Collection, Ctx } from '../krt/index.ts';
@@ -13,7 +12,6 @@ import { keyOf } from '../kube/types/meta.ts';
 import type { Gateway, GatewayClass, GatewaySpecAddress } from '../kube/types/gateway-api.ts';
 import { controllerName, gatewayGroup, gateway as condition } from './conditions.ts';
 import { type GatewayListener, type ListenerInputs, translateListeners } from './gateway-listener.ts';
-import { anyHost } from './hostname.ts';
 import { isWaypointClass, tunnelPort, waypointNameProblem } from './waypoint-class.ts';
 
 export interface GatewayView {
@@ -145,34 +143,6 @@ function parametersOf(ctx: Ctx, inputs: GatewayInputs, gateway: Gateway, gateway
 /** SDS name of a certificate. */
 export function secretName(key: string): string {
   return `kubernetes://${key}`;
-}
-
-/** The proxy listeners of a Gateway: one a port, with one chain for plain HTTP and one a listener for HTTPS. */
-export function proxyListeners(view: GatewayView): readonly ProxyListener[] {
-  if (view.waypoint) return [];
-  const ports = new Map<number, GatewayListener[]>();
-  for (const l of view.listeners) if (l.valid) ports.set(l.port, [...(ports.get(l.port) ?? []), l]);
-  return [...ports].map(([port, listeners]) => ({
-    scope: view.key,
-    name: listenerName(port),
-    port,
-    chains: chainsOf(view, listeners),
-    origins: listeners.map((l) => ({ ...view.ref, section: l.name })),
-  }));
-}
-
-function chainsOf(view: GatewayView, listeners: readonly GatewayListener[]): readonly HttpChain[] {
-  const chains = new Map<string, HttpChain>();
-  for (const l of listeners) {
-    if (chains.has(l.chain)) continue;
-    chains.set(l.chain, {
-      name: l.chain,
-      serverNames: l.protocol === 'HTTPS' && l.hostname !== anyHost ? [l.hostname] : [],
-      ...(l.protocol === 'HTTPS' && { tls: { secrets: l.certificates.map(secretName), alpn: ['h2', 'http/1.1'] } }),
-      origin: { ...view.ref, section: l.name },
-    });
-  }
-  return [...chains.values()];
 }
 
 /** The certificates that the proxies of a Gateway may ask for. */

@@ -136,7 +136,7 @@ test('an address of a Pod changes one resource, and nothing else is computed', (
   slice.endpoints = [{ addresses: ['10.9.9.9'] }];
   const { transforms, changed } = effectOf(running, () => running.put(stored(slice)));
   expect(changed).toEqual([TypeUrl.endpoint]);
-  expect(transforms).toEqual({ Endpoints: 1, EndpointBytes: 1, EndpointResources: 1 });
+  expect(transforms).toEqual({ ServiceEndpoints: 1, EndpointBytes: 1, EndpointResources: 1 });
 });
 
 test('a status write of a route computes nothing', () => {

@@ -1,15 +1,17 @@
 /**
  * Routes of all kinds as collections. A kind is a source, its name, and how its rules are read.
  *
- *   HTTPRoute, GRPCRoute ─┬─> RouteRules ────────────────────────────┐
- *                         └─> Candidates ─> Conflicts ─> RouteParents ┴─> ServedRoutes
+ *   HTTPRoute, GRPCRoute ──────────┬─> RouteRules ─────────────────────────────┐
+ *                                  └─> Candidates ─> Conflicts ─> RouteParents ┴─> ServedRoutes
+ *   TLSRoute, TCPRoute, UDPRoute ────> RouteRules, RouteParents ─────────────────> L4Bindings (l4-collections.ts)
  */
 import { type Collection, type Graph, type Index, join, map } from '../krt/index.ts';
-import type { GRPCRoute, HTTPRoute } from '../kube/types/gateway-api.ts';
+import type { GRPCRoute, HTTPRoute, TCPRoute, TLSRoute, UDPRoute } from '../kube/types/gateway-api.ts';
 import type { AttachmentInputs } from './attachment.ts';
 import type { BackendInputs } from './backendref.ts';
 import { translateGrpcRule } from './grpcroute.ts';
 import { translateHttpRule } from './httproute.ts';
+import { type L4Rule, translateL4Rule } from './l4route.ts';
 import {
   type RouteKindName,
   type RouteObject,
@@ -27,12 +29,18 @@ import { attachedKey } from './status.ts';
 export interface RouteInputs {
   readonly httpRoutes: Collection<HTTPRoute>;
   readonly grpcRoutes: Collection<GRPCRoute>;
+  readonly tlsRoutes: Collection<TLSRoute>;
+  readonly tcpRoutes: Collection<TCPRoute>;
+  readonly udpRoutes: Collection<UDPRoute>;
 }
 
 export interface Routes {
-  /** By `kind/namespace/name`, as all collections that hold several kinds. */
+  /** Of HTTPRoutes and GRPCRoutes, by `kind/namespace/name` as all collections that hold several kinds. */
   readonly rules: Collection<RouteRules>;
   readonly parents: Collection<RouteParents>;
+  /** Of TLSRoutes, TCPRoutes and UDPRoutes. */
+  readonly l4Rules: Collection<RouteRules<L4Rule>>;
+  readonly l4Parents: Collection<RouteParents>;
 }
 
 /** The sources with the names of their kinds. */
@@ -40,6 +48,9 @@ export function routeSources(inputs: RouteInputs): readonly { readonly kind: Rou
   return [
     { kind: 'HTTPRoute', routes: inputs.httpRoutes },
     { kind: 'GRPCRoute', routes: inputs.grpcRoutes },
+    { kind: 'TLSRoute', routes: inputs.tlsRoutes },
+    { kind: 'TCPRoute', routes: inputs.tcpRoutes },
+    { kind: 'UDPRoute', routes: inputs.udpRoutes },
   ];
 }
 
@@ -54,7 +65,23 @@ export function routeCollections(g: Graph, inputs: RouteInputs, backends: Backen
   const settled = [ofHttp, ofGrpc].map((c) =>
     map(g, c.candidates, { name: `${c.kind}Parents` }, (ctx, route) => withoutConflicts(ctx, conflicts, route)),
   );
-  return { rules: join(g, { name: 'RouteRules' }, [http, grpc]), parents: join(g, { name: 'RouteParents' }, settled) };
+
+  const l4Rules = [
+    rulesOf<TLSRoute, L4Rule>(g, 'TLSRoute', inputs.tlsRoutes, backends, translateL4Rule),
+    rulesOf<TCPRoute, L4Rule>(g, 'TCPRoute', inputs.tcpRoutes, backends, translateL4Rule),
+    rulesOf<UDPRoute, L4Rule>(g, 'UDPRoute', inputs.udpRoutes, backends, translateL4Rule),
+  ];
+  const l4Parents = [
+    candidatesOf(g, 'TLSRoute', inputs.tlsRoutes, attachment),
+    candidatesOf(g, 'TCPRoute', inputs.tcpRoutes, attachment),
+    candidatesOf(g, 'UDPRoute', inputs.udpRoutes, attachment),
+  ].map((c) => c.candidates);
+  return {
+    rules: join(g, { name: 'RouteRules' }, [http, grpc]),
+    parents: join(g, { name: 'RouteParents' }, settled),
+    l4Rules: join(g, { name: 'L4RouteRules' }, l4Rules),
+    l4Parents: join(g, { name: 'L4RouteParents' }, l4Parents),
+  };
 }
 
 function rulesOf<R extends RouteObject, Outcome extends RuleOutcome>(

@@ -18,6 +18,7 @@ import {
 import type { GatewayListener } from './gateway-listener.ts';
 import type { GatewayView } from './gateway.ts';
 import type { RouteParents, RouteRules } from './route.ts';
+import type { RuleOutcome } from './route-rule.ts';
 import { supportedFeatures, waypointFeatures } from './supported-features.ts';
 import { isWaypointClass } from './waypoint-class.ts';
 
@@ -107,7 +108,7 @@ function refusedListener(messages: readonly string[]): ConditionIntent {
 }
 
 export interface RouteFacts {
-  readonly rules: RouteRules | undefined;
+  readonly rules: RouteRules<RuleOutcome> | undefined;
   /** Rules that answer 500 because of a policy. */
   readonly replacedByPolicy: readonly Problem[];
   readonly rejected: Rejected;

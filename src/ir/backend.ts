@@ -23,6 +23,8 @@ export interface Endpoint {
   readonly address: string;
   readonly port: number;
   readonly zone?: string;
+  /** Its part of the traffic in relation to the others; 1 unless given. */
+  readonly weight?: number;
 }
 
 /** The endpoints of a cluster, sorted so that equal sets are equal. */

@@ -1,9 +1,11 @@
 /**
  * What a proxy listens on.
  *
- *   [ProxyListener] -> [HttpChain], one for plain HTTP, one a listener for HTTPS -> hosts by scoped routes
+ *   [ProxyListener] ─┬─> [HttpChain], one for plain HTTP, one a listener for HTTPS -> hosts by scoped routes
+ *                    └─> [TcpChain], one for TCP, one a host for TLS -> backends
  */
 import type { ObjectRef } from './object-ref.ts';
+import type { TcpBackend } from './tcp.ts';
 
 export interface TlsTermination {
   /** Names of SDS secrets: one a certificate. */
@@ -11,7 +13,7 @@ export interface TlsTermination {
   readonly alpn: readonly string[];
 }
 
-export interface HttpChain {
+interface ChainPlace {
   /** Unique in the proxy; part of the scope key, so without a colon. */
   readonly name: string;
   /** Server names that lead here; empty: any. Only with TLS. */
@@ -21,12 +23,26 @@ export interface HttpChain {
   readonly origin: ObjectRef;
 }
 
+export interface HttpChain extends ChainPlace {
+  readonly kind: 'http';
+}
+
+export interface TcpChain extends ChainPlace {
+  readonly kind: 'tcp';
+  /** The server name is read, and TLS goes through to the backend. */
+  readonly passthrough: boolean;
+  /** Empty: every connection is closed. */
+  readonly backends: readonly TcpBackend[];
+}
+
+export type Chain = HttpChain | TcpChain;
+
 /** One Envoy listener: a port of a Gateway. */
 export interface ProxyListener {
   readonly scope: string;
   readonly name: string;
   readonly port: number;
-  readonly chains: readonly HttpChain[];
+  readonly chains: readonly Chain[];
   readonly origins: readonly ObjectRef[];
 }
 

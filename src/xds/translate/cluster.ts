@@ -4,7 +4,7 @@ import { type Cluster as EnvoyCluster, Cluster_DiscoveryType, any, encode } from
 import { overAds } from './values.ts';
 
 /** The bytes of a cluster. */
-export function encodeCluster(cluster: Cluster): Uint8Array {
+export function encodeCluster(cluster: Pick<Cluster, 'name' | 'statName'> & Partial<Cluster>): Uint8Array {
   const message: EnvoyCluster = {
     name: cluster.name,
     alt_stat_name: cluster.statName,
@@ -31,7 +31,8 @@ export function encodeEndpoints({ cluster, endpoints }: Endpoints): Uint8Array {
     cluster_name: cluster,
     endpoints: [...zones].map(([zone, members]) => ({
       ...(zone !== '' && { locality: { zone } }),
-      lb_endpoints: members.map(({ address, port }) => ({
+      lb_endpoints: members.map(({ address, port, weight }) => ({
+        ...(weight !== undefined && { load_balancing_weight: { value: weight } }),
         endpoint: { address: { socket_address: { address, port_value: port } } },
       })),
     })),

@@ -11,6 +11,7 @@ import type { ObjectRef } from '../../ir/object-ref.ts';
 import type { HostRoutes } from '../../ir/route.ts';
 import type { ServiceScope, WaypointListener } from '../../ir/waypoint.ts';
 import type { SecretBytes } from '../../ir/secret-bytes.ts';
+import type { SharedCluster, UdpListener } from '../../ir/tcp.ts';
 import { type Collection, type Graph, deepEqual, group, join, map } from '../../krt/index.ts';
 import { TypeUrl, type XdsResource, versionOf, xdsResourceKey } from '../resource.ts';
 import { encodeCluster, encodeEndpoints } from './cluster.ts';
@@ -18,6 +19,7 @@ import { type Binding, type Bound, listenerResource } from './listener.ts';
 import { scopeKeyOf, scopeResource } from './scope.ts';
 import { secretResource } from './secret.ts';
 import { serviceScopeResource } from './service-scope.ts';
+import { udpListenerResource } from './udp-listener.ts';
 import { waypointListenerResource } from './waypoint-listener.ts';
 
 export interface KeyPair {
@@ -27,10 +29,12 @@ export interface KeyPair {
 
 export interface IrInputs {
   readonly listeners: Collection<ProxyListener>;
+  readonly udpListeners: Collection<UdpListener>;
   readonly certificates: Collection<TlsCertificate>;
   /** By the key of their Secret. */
   readonly keyPairs: Collection<KeyPair>;
   readonly clusters: Collection<Cluster>;
+  readonly sharedClusters: Collection<SharedCluster>;
   readonly endpoints: Collection<Endpoints>;
   /** Which Gateways need which clusters; items are the uses. */
   readonly clusterUses: Collection<{
@@ -62,17 +66,22 @@ export function xdsResources(g: Graph, ir: IrInputs, bind: (l: Bound) => Binding
   const options = (name: string) => ({ name, key: xdsResourceKey, equals: sameResource });
 
   const listeners = map(g, ir.listeners, options('ListenerResources'), (_ctx, l) => listenerResource(l, bind(l)));
+  const udpListeners = map(g, ir.udpListeners, options('UdpListenerResources'), (_ctx, l) => udpListenerResource(l, bind(l)));
   const secrets = map(g, ir.certificates, options('SecretResources'), (ctx, certificate) => {
     const pair = ctx.fetchOne(ir.keyPairs, certificate.secret);
     return pair && secretResource(certificate, pair);
   });
 
-  const clusterBytes = map(g, ir.clusters, { name: 'ClusterBytes', equals: sameBytes }, (_ctx, c) => encoded(encodeCluster(c), [c.origin]));
-  const endpointBytes = map(g, ir.endpoints, { name: 'EndpointBytes', equals: sameBytes }, (_ctx, e) => encoded(encodeEndpoints(e), []));
-  const perGateway = (name: string, type: TypeUrl, bytes: Collection<Encoded>) =>
+  const bytes = (name: string) => ({ name, equals: sameBytes });
+  const clusterBytes = join(g, { name: 'AllClusterBytes' }, [
+    map(g, ir.clusters, bytes('ClusterBytes'), (_ctx, c) => encoded(encodeCluster(c), [c.origin])),
+    map(g, ir.sharedClusters, bytes('SharedClusterBytes'), (_ctx, c) => encoded(encodeCluster(c), [c.origin])),
+  ]);
+  const endpointBytes = map(g, ir.endpoints, bytes('EndpointBytes'), (_ctx, e) => encoded(encodeEndpoints(e), []));
+  const perGateway = (name: string, type: TypeUrl, encodedBytes: Collection<Encoded>) =>
     map(g, ir.clusterUses, options(name), (ctx, { items }): XdsResource | undefined => {
       const [use] = items;
-      const found = use && ctx.fetchOne(bytes, use.cluster);
+      const found = use && ctx.fetchOne(encodedBytes, use.cluster);
       return found && { scope: use.scope, type, name: use.cluster, ...found, clusters: [] };
     });
   const clusters = perGateway('ClusterResources', TypeUrl.cluster, clusterBytes);
@@ -88,7 +97,7 @@ export function xdsResources(g: Graph, ir: IrInputs, bind: (l: Bound) => Binding
   const waypoints = map(g, ir.waypointListeners, options('WaypointListenerResources'), (_ctx, l) => waypointListenerResource(l, bind(l)));
   const services = map(g, ir.serviceScopes, options('ServiceScopeResources'), (_ctx, place) => serviceScopeResource(place));
 
-  return join(g, { name: 'XdsResources' }, [listeners, waypoints, secrets, clusters, endpoints, scopes, services]);
+  return join(g, { name: 'XdsResources' }, [listeners, udpListeners, waypoints, secrets, clusters, endpoints, scopes, services]);
 }
 
 function encoded(bytes: Uint8Array, origins: readonly ObjectRef[]): Encoded {

@@ -1,11 +1,14 @@
 /** [ProxyListener] -> Envoy Listener. Its bytes change as rarely as possible: routes, endpoints and certificates come by other ways. */
-import type { HttpChain, ProxyListener, TlsTermination } from '../../ir/listener.ts';
+import type { Chain, HttpChain, ProxyListener, TcpChain, TlsTermination } from '../../ir/listener.ts';
+import { invalidBackendCluster } from '../../ir/names.ts';
+import { compareText } from '../../ir/precedence.ts';
 import { policyFilters } from '../filters/order.ts';
 import {
   type FilterChain,
   type HttpConnectionManager,
   type HttpFilter,
   type Listener,
+  type SocketAddress,
   TlsParameters_TlsProtocol,
   any,
   encode,
@@ -32,11 +35,11 @@ const perConnectionBufferBytes = 32 * 1024;
 
 /** Translates a listener. */
 export function listenerResource(listener: ProxyListener, binding: Binding): XdsResource {
-  const tls = listener.chains.some((c) => c.tls);
+  const tls = listener.chains.some((c) => c.tls ?? (c.kind === 'tcp' && c.passthrough));
   const message: Listener = {
     name: listener.name,
     address: {
-      socket_address: { address: binding.address, port_value: binding.port, ...(binding.address === '::' && { ipv4_compat: true }) },
+      socket_address: socketAddress(binding),
     },
     filter_chains: listener.chains.map(filterChain),
     per_connection_buffer_limit_bytes: { value: perConnectionBufferBytes },
@@ -57,24 +60,55 @@ export function listenerResource(listener: ProxyListener, binding: Binding): Xds
     version: versionOf(bytes),
     bytes,
     origins: listener.origins,
-    clusters: [],
+    clusters: clustersOf(listener.chains),
   };
 }
 
-function filterChain(chain: HttpChain): FilterChain {
+/** A socket address of the binding. */
+export function socketAddress({ address, port }: Binding): SocketAddress {
+  return { address, port_value: port, ...(address === '::' && { ipv4_compat: true }) };
+}
+
+function clustersOf(chains: readonly Chain[]): readonly string[] {
+  return [...new Set(chains.flatMap((c) => (c.kind === 'tcp' ? c.backends.flatMap((b) => b.cluster ?? []) : [])))].sort(compareText);
+}
+
+function filterChain(chain: Chain): FilterChain {
+  const match = {
+    ...(chain.serverNames.length > 0 && { server_names: [...chain.serverNames] }),
+    // What is no TLS has no server name, and is not passed on.
+    ...(chain.kind === 'tcp' && chain.passthrough && { transport_protocol: 'tls' }),
+  };
   return {
     name: chain.name,
-    filters: [
-      {
-        name: 'envoy.filters.network.http_connection_manager',
-        typed_config: any(
-          'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
-          connectionManager(scopedRoutes, scopeKeyMutation(chain.name), chain.tls ? [ownershipFilter] : []),
-        ),
-      },
-    ],
-    ...(chain.serverNames.length > 0 && { filter_chain_match: { server_names: [...chain.serverNames] } }),
+    filters: [chain.kind === 'tcp' ? tcpProxy(chain) : httpFilter(chain)],
+    ...(Object.keys(match).length > 0 && { filter_chain_match: match }),
     ...(chain.tls && { transport_socket: tlsSocket(chain.tls) }),
+  };
+}
+
+type NetworkFilter = NonNullable<FilterChain['filters']>[number];
+
+function httpFilter(chain: HttpChain): NetworkFilter {
+  return {
+    name: 'envoy.filters.network.http_connection_manager',
+    typed_config: any(
+      'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
+      connectionManager(scopedRoutes, scopeKeyMutation(chain.name), chain.tls ? [ownershipFilter] : []),
+    ),
+  };
+}
+
+/** A cluster that does not exist closes the connection: that is the share of invalid backends, and all there is without any. */
+function tcpProxy({ backends, name }: TcpChain): NetworkFilter {
+  const [first = { weight: 1 }, ...others] = backends;
+  const clusters = [first, ...others].map(({ cluster = invalidBackendCluster, weight }) => ({ name: cluster, weight }));
+  return {
+    name: 'envoy.filters.network.tcp_proxy',
+    typed_config: any('envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy', {
+      stat_prefix: `tcp_${name.replaceAll(/[^\w-]/g, '_')}`,
+      ...(others.length === 0 ? { cluster: first.cluster ?? invalidBackendCluster } : { weighted_clusters: { clusters } }),
+    }),
   };
 }
 
