@@ -109,7 +109,7 @@ export const stages = [
       lab,
       'conformance',
       'kgateway',
-      `-conformance-profiles=${process.env.PROFILES || 'GATEWAY-HTTP'}`,
+      `-conformance-profiles=${process.env.PROFILES || 'GATEWAY-HTTP,GATEWAY-GRPC,GATEWAY-TLS,GATEWAY-TCP,GATEWAY-UDP'}`,
       '-organization=kgateway-ts',
       '-project=kgateway-ts',
       `-version=v${settings.KGATEWAY_VERSION}`,

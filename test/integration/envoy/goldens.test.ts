@@ -80,7 +80,7 @@ function bootstrapOf(resources: readonly XdsResource[]): Json {
         ...l,
         name: `l${i}`,
         additional_addresses: [],
-        address: { socket_address: { address: '127.0.0.1', port_value: 20_000 + i } },
+        address: { socket_address: { protocol: protocolOf(l), address: '127.0.0.1', port_value: 20_000 + i } },
       })),
       clusters: [{ name: 'xds', type: 'STATIC', typed_extension_protocol_options: http2 }, ...clusters.values()],
     },
@@ -94,10 +94,15 @@ const http2 = {
   },
 };
 
+/** None, when it listens to datagrams. */
 function chainsOf(listener: Json): readonly Json[] {
   const chains = (listener['filter_chains'] as Json[] | undefined) ?? [];
   const last = listener['default_filter_chain'] as Json | undefined;
   return last ? [...chains, last] : chains;
+}
+
+function protocolOf(listener: Json): unknown {
+  return (listener['address'] as { readonly socket_address: Json }).socket_address['protocol'];
 }
 
 /** SDS would be asked at run time only: the certificates are put into the listener. */
