@@ -44,7 +44,7 @@ export interface Wiring {
 export function wire(g: Graph, sources: Sources, surroundings: Surroundings): Wiring {
   const wanted = wantedSecrets(g, sources);
   const mesh = surroundings.waypoints ? meshApi(g, sources) : undefined;
-  const api = gatewayApi(g, sources, mesh?.boundServices);
+  const api = gatewayApi(g, sources, mesh);
   const { policyStatuses, ...authorized } = secured(g, sources, api);
   const resources = xdsResources(g, { ...api, ...authorized }, surroundings.bind);
   const rejected = rejectedObjects(g, sources, resources);

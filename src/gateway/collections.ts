@@ -106,8 +106,16 @@ export function wantedSecrets(g: Graph, inputs: GatewayApiInputs): Collection<{ 
   return map(g, bySecret, { name: 'WantedSecrets' }, (_ctx, { key }) => ({ key }));
 }
 
-/** Builds the collections. `boundServices` are those that waypoints serve; undefined: waypoints are not enabled. */
-export function gatewayApi(g: Graph, inputs: GatewayApiInputs, boundServices: Collection<BoundService> | undefined): GatewayApi {
+/** What the mesh has for waypoints. */
+export interface MeshInputs {
+  /** The services that waypoints of ours serve. */
+  readonly boundServices: Collection<BoundService>;
+  /** Of clusters with discovery `mesh`, by name. */
+  readonly serviceEntryEndpoints: Collection<Endpoints>;
+}
+
+/** Builds the collections. Without a mesh, Gateways of classes of waypoints are refused. */
+export function gatewayApi(g: Graph, inputs: GatewayApiInputs, mesh: MeshInputs | undefined): GatewayApi {
   const grants = grantsOf(inputs.referenceGrants);
   const services = serviceViews(g, inputs.services);
   const namespaces = namespaceViews(g, inputs.namespaces);
@@ -120,7 +128,7 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs, boundServices: Co
         parameters: inputs.gatewayParameters,
         secrets: inputs.secrets,
         grants,
-        waypoints: boundServices !== undefined,
+        waypoints: mesh !== undefined,
       },
       gateway,
     ),
@@ -136,7 +144,7 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs, boundServices: Co
   const policies = map(g, inputs.trafficPolicies, { name: 'TrafficPolicies' }, (_ctx, policy) => trafficPolicyKind.parse(policy));
   const policiesByTarget = policies.index('target', attachmentKeys);
 
-  const bound = boundServices ?? join(g, { name: 'BoundServices' }, []);
+  const bound = mesh?.boundServices ?? join(g, { name: 'BoundServices' }, []);
   const ports = servicePorts(g, bound, services);
   const attachment = { gateways, namespaces, services: serviceParents(bound) };
   const routes = routeCollections(g, inputs, { services, grants }, attachment);
@@ -173,8 +181,9 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs, boundServices: Co
   const slices = slicesOf(inputs.endpointSlices);
   const { listeners, udpListeners, sharedClusters } = l4;
   const endpoints = join(g, { name: 'Endpoints' }, [
-    map(g, clusters, { name: 'ServiceEndpoints' }, (ctx, cluster) => endpointsOf(ctx, slices, cluster)),
+    map(g, clusters, { name: 'ServiceEndpoints' }, (ctx, cluster) => (cluster.discovery ? undefined : endpointsOf(ctx, slices, cluster))),
     map(g, sharedClusters, { name: 'SharedEndpoints' }, (ctx, cluster) => sharedEndpointsOf(ctx, slices, cluster)),
+    ...(mesh ? [mesh.serviceEntryEndpoints] : []),
   ]);
 
   return {

@@ -6,7 +6,7 @@
  *                          └─> Clusters and their uses: the default goes to the Service itself, by its endpoints
  */
 import type { Cluster } from '../ir/backend.ts';
-import type { BoundService, MeshService } from '../ir/mesh.ts';
+import type { BoundService, MeshPort, MeshService } from '../ir/mesh.ts';
 import { serviceChain, waypointChain } from '../ir/names.ts';
 import type { ObjectRef } from '../ir/object-ref.ts';
 import type { RetryPolicy, RoutePolicies } from '../ir/policy.ts';
@@ -19,6 +19,7 @@ import type { Policy } from '../policy/plugin.ts';
 import { effectivePolicies, withOwnPolicies } from '../policy/trafficpolicy/trafficpolicy.ts';
 import { serviceCluster } from './backendref.ts';
 import type { GatewayView } from './gateway.ts';
+import { serviceEntryCluster } from './service-entry-cluster.ts';
 import { speaksHttp } from './service-parent.ts';
 import { replacedBody } from './route-rule.ts';
 import type { ServiceView } from './views.ts';
@@ -42,7 +43,7 @@ export function servicePorts(g: Graph, bound: Collection<BoundService>, services
     service.ports.flatMap((port): ServicePort[] => {
       // Without an address no connection can ask for it.
       if (service.addresses.length === 0) return [];
-      const cluster = clusterOf(ctx, services, service, port.port);
+      const cluster = clusterOf(ctx, services, service, port);
       if (!cluster) return [];
       const chain = serviceChain(`${service.kind}/${service.key}`, port.port);
       const http = speaksHttp(port);
@@ -62,10 +63,10 @@ export function servicePorts(g: Graph, bound: Collection<BoundService>, services
   );
 }
 
-function clusterOf(ctx: Ctx, services: Collection<ServiceView>, { endpoints }: MeshService, port: number): Cluster | undefined {
-  if (endpoints.from !== 'slices') return undefined;
-  const service = ctx.fetchOne(services, endpoints.service);
-  const found = service?.ports.find((p) => p.port === port && p.protocol === 'TCP');
+function clusterOf(ctx: Ctx, services: Collection<ServiceView>, mesh: MeshService, port: MeshPort): Cluster | undefined {
+  if (mesh.endpoints.from !== 'slices') return serviceEntryCluster(mesh, port);
+  const service = ctx.fetchOne(services, mesh.endpoints.service);
+  const found = service?.ports.find((p) => p.port === port.port && p.protocol === 'TCP');
   return service && found && serviceCluster(service, found);
 }
 

@@ -12,11 +12,13 @@ export interface Cluster {
   readonly name: string;
   readonly statName: string;
   readonly protocol: UpstreamProtocol;
-  /** `namespace/name` of the Service whose EndpointSlices hold the addresses. */
+  /** `namespace/name` of the Service whose EndpointSlices hold the addresses; empty with `discovery`. */
   readonly service: string;
   /** Name of the Service's port: how EndpointSlices refer to it. */
   readonly portName: string;
   readonly origin: ObjectRef;
+  /** Absent: the addresses are those of EndpointSlices. `mesh`: of a ServiceEntry. `dns`: the proxy resolves names. */
+  readonly discovery?: { readonly from: 'mesh' } | { readonly from: 'dns'; readonly endpoints: readonly Endpoint[] };
 }
 
 export interface Endpoint {

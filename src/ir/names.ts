@@ -11,6 +11,16 @@ export function serviceClusterName(namespace: string, name: string, port: number
   return `outbound|${port}|${variant}|${name}.${namespace}.svc.${domain}`;
 }
 
+/** `outbound|443|demo|api.example.com`: a port of a host of a ServiceEntry. Namespaces may have different ones for one host. */
+export function serviceEntryClusterName(namespace: string, host: string, port: number): string {
+  return `outbound|${port}|${namespace}|${host}`;
+}
+
+/** `istio-se_demo_api.example.com_443`. */
+export function serviceEntryStatName(namespace: string, host: string, port: number): string {
+  return `istio-se_${namespace}_${host}_${port}`;
+}
+
 /** `kube_demo_echo_80`: the same cluster as kgateway's metrics name it. */
 export function serviceStatName(namespace: string, name: string, port: number, variant = ''): string {
   return `kube_${namespace}_${name}_${port}${variant && `_${variant}`}`;

@@ -96,13 +96,12 @@ function isIp(address: string): boolean {
   return /^[0-9.]+$/.test(address) || address.includes(':');
 }
 
-/** The endpoints of a port of a ServiceEntry whose addresses are known: sorted, each once. Those of `dns` are names. */
+/** The endpoints of a port of a ServiceEntry whose addresses are known: sorted, each once. */
 export function serviceEntryEndpoints(ctx: Ctx, workloads: Workloads, service: MeshService, port: MeshPort): readonly Endpoint[] {
   const found = ((): readonly Endpoint[] => {
     const source = service.endpoints;
     switch (source.from) {
       case 'static':
-      case 'dns':
         return source.endpoints.map((e) => inlineOn(e, port));
       case 'workloads': {
         const wanted = Object.entries(source.labels);

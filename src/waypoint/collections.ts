@@ -7,9 +7,11 @@
  *   Namespace ─────────────────────────────────┘
  */
 import { type LabelledService, meshServices } from '../istio/services.ts';
-import { type Workloads, workloadsOf } from '../istio/workloads.ts';
+import { type Workloads, serviceEntryEndpoints, workloadsOf } from '../istio/workloads.ts';
+import type { Endpoints } from '../ir/backend.ts';
 import type { BoundService } from '../ir/mesh.ts';
-import type { Collection, Graph, Index } from '../krt/index.ts';
+import { serviceEntryClusterName } from '../ir/names.ts';
+import { type Collection, type Graph, type Index, flatMap } from '../krt/index.ts';
 import type { Namespace, Pod, Service } from '../kube/types/core.ts';
 import type { Gateway, GatewayClass } from '../kube/types/gateway-api.ts';
 import type { ServiceEntry, WorkloadEntry } from '../kube/types/istio-networking.ts';
@@ -33,6 +35,8 @@ export interface MeshApi extends Bindings {
   readonly meshServices: Collection<LabelledService>;
   readonly meshWorkloads: Workloads;
   readonly waypoints: Collection<Waypoint>;
+  /** Of the ServiceEntries of the mesh whose endpoints have addresses, by name of the cluster. */
+  readonly serviceEntryEndpoints: Collection<Endpoints>;
   /** Bound services by `Kind/namespace/name` of the Service or ServiceEntry. */
   readonly boundByObject: Index<BoundService>;
   /** Bound services by namespace. */
@@ -48,8 +52,17 @@ export function meshApi(g: Graph, inputs: MeshInputs): MeshApi {
   const waypoints = waypointsOf(g, inputs);
   const namespaces = meshNamespaces(g, inputs.namespaces);
   const bound = bindings(g, { services, workloads: workloads.collection, waypoints, namespaces });
+  const endpoints = flatMap(g, services, { name: 'ServiceEntryEndpoints', key: (e: Endpoints) => e.cluster }, (ctx, { service }) =>
+    service.endpoints.from === 'static' || service.endpoints.from === 'workloads'
+      ? service.ports.map((port) => ({
+          cluster: serviceEntryClusterName(service.namespace, service.host, port.port),
+          endpoints: serviceEntryEndpoints(ctx, workloads, service, port),
+        }))
+      : [],
+  );
   return {
     ...bound,
+    serviceEntryEndpoints: endpoints,
     meshServices: services,
     meshWorkloads: workloads,
     waypoints,

@@ -1,6 +1,6 @@
 /** [Cluster] -> Envoy Cluster; [Endpoints] -> ClusterLoadAssignment. One of each for all routes and Gateways that lead there. */
 import type { Cluster, Endpoints } from '../../ir/backend.ts';
-import { type Cluster as EnvoyCluster, Cluster_DiscoveryType, any, encode } from '../proto/index.ts';
+import { type Cluster as EnvoyCluster, type ClusterLoadAssignment, Cluster_DiscoveryType, any, encode } from '../proto/index.ts';
 import { overAds } from './values.ts';
 
 /** The bytes of a cluster. */
@@ -8,8 +8,12 @@ export function encodeCluster(cluster: Pick<Cluster, 'name' | 'statName'> & Part
   const message: EnvoyCluster = {
     name: cluster.name,
     alt_stat_name: cluster.statName,
-    type: Cluster_DiscoveryType.EDS,
-    eds_cluster_config: { eds_config: overAds },
+    ...(cluster.discovery?.from === 'dns'
+      ? {
+          type: Cluster_DiscoveryType.STRICT_DNS,
+          load_assignment: loadAssignment({ cluster: cluster.name, endpoints: cluster.discovery.endpoints }),
+        }
+      : { type: Cluster_DiscoveryType.EDS, eds_cluster_config: { eds_config: overAds } }),
     connect_timeout: { seconds: 5 },
     // An endpoint that leaves the set gets no more requests at once, whatever health checks say.
     ignore_health_on_host_removal: true,
@@ -25,9 +29,13 @@ export function encodeCluster(cluster: Pick<Cluster, 'name' | 'statName'> & Part
 }
 
 /** The bytes of a load assignment. An empty one is an answer too: the cluster has no endpoints, and requests get 503. */
-export function encodeEndpoints({ cluster, endpoints }: Endpoints): Uint8Array {
+export function encodeEndpoints(endpoints: Endpoints): Uint8Array {
+  return encode('envoy.config.endpoint.v3.ClusterLoadAssignment', loadAssignment(endpoints));
+}
+
+function loadAssignment({ cluster, endpoints }: Endpoints): ClusterLoadAssignment {
   const zones = Map.groupBy(endpoints, (e) => e.zone ?? '');
-  return encode('envoy.config.endpoint.v3.ClusterLoadAssignment', {
+  return {
     cluster_name: cluster,
     endpoints: [...zones].map(([zone, members]) => ({
       ...(zone !== '' && { locality: { zone } }),
@@ -36,5 +44,5 @@ export function encodeEndpoints({ cluster, endpoints }: Endpoints): Uint8Array {
         endpoint: { address: { socket_address: { address, port_value: port } } },
       })),
     })),
-  });
+  };
 }
