@@ -38,6 +38,7 @@ test('one changed Service changes its own entry alone', () => {
       ['MeshServices', 1],
       ['ServiceBindings', 1],
       ['BoundServices', 1],
+      ['ServiceEntryEndpoints', 1],
     ]),
   );
 
