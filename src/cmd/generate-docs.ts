@@ -4,11 +4,16 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { format } from 'prettier';
+import { transformationDocument } from '../policy/transformation/document.ts';
 import { metricsDocument } from './metrics.ts';
 import { settingsDocument } from './settings.ts';
 
 const root = join(import.meta.dirname, '../..');
-const pages = { 'docs/settings.md': settingsDocument(), 'docs/metrics.md': metricsDocument() };
+const pages = {
+  'docs/settings.md': settingsDocument(),
+  'docs/metrics.md': metricsDocument(),
+  'docs/transformation.md': transformationDocument(),
+};
 
 const written: string[] = [];
 for (const [page, text] of Object.entries(pages)) {

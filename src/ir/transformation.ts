@@ -75,5 +75,16 @@ export interface Transformation {
   readonly response?: MessageTransformation;
 }
 
-/** Bodies that are read whole are at most this large. */
-export const maxTransformedBodyBytes = 1 << 20;
+/**
+ * What the transformation of one message may use, whatever its body and templates are. Beyond it the message is refused.
+ *   bodyBytes: of bodies that are read whole, and of new ones   depth, values: of a JSON body   bytes: strings made on the way
+ *   operations: rendered nodes, and work in units of 64 bytes
+ */
+export const limits = {
+  bodyBytes: 1 << 20,
+  headerBytes: 32_768,
+  depth: 64,
+  values: 131_072,
+  operations: 250_000,
+  bytes: 16 << 20,
+} as const;

@@ -13,7 +13,7 @@ import type {
   StringMatch,
   WeightedBackend,
 } from '../../ir/route.ts';
-import { maxTransformedBodyBytes } from '../../ir/transformation.ts';
+import { limits } from '../../ir/transformation.ts';
 import { policyFilters } from '../filters/order.ts';
 import {
   type Any,
@@ -57,7 +57,7 @@ export function routeOf(rule: RouteRule, match: HttpMatch, index: number, place:
 
 /** What is read whole for a template, in either direction, may be larger than what a connection buffers otherwise. */
 function bufferLimit({ transformation: t }: RoutePolicies): Pick<Route, 'request_body_buffer_limit'> {
-  return t?.request?.buffered || t?.response?.buffered ? { request_body_buffer_limit: { value: maxTransformedBodyBytes } } : {};
+  return t?.request?.buffered || t?.response?.buffered ? { request_body_buffer_limit: { value: limits.bodyBytes } } : {};
 }
 
 /** What each policy filter does on a route: only those that its policies concern. */

@@ -1,6 +1,6 @@
 /** Transformations through a real Envoy: the examples of kgateway's documentation, and messages that mean harm. */
 import { type Server, createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Backend, gatewayOf, routeOf, ruleOf, serviceOf, startBackend } from '../backend.ts';
 import { type Call, type LocalGateway, call, echoOf, eventually, startLocalGateway } from '../local.ts';
@@ -9,7 +9,7 @@ let gateway: LocalGateway;
 let echo: Backend;
 let plain: Server;
 
-/** Answers with the body of the request, and what the query says: `?status=`, `?header=name:value`, `?body=`. */
+/** Answers with the body of the request, and what the query says: `?status=`, `?header=name:value`, `?body=`, `?repeat=`. */
 async function startPlain(): Promise<Server> {
   const server = createServer((request, response) => {
     const url = new URL(request.url ?? '', 'http://x');
@@ -22,7 +22,8 @@ async function startPlain(): Promise<Server> {
         'x-method': request.method,
         'x-path': url.pathname,
       });
-      response.end(url.searchParams.get('body') ?? Buffer.concat(chunks));
+      const repeat = url.searchParams.get('repeat');
+      response.end(repeat ? 'x'.repeat(Number(repeat)) : (url.searchParams.get('body') ?? Buffer.concat(chunks)));
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -32,6 +33,8 @@ async function startPlain(): Promise<Server> {
 interface Case {
   readonly transformation: string;
   readonly backend?: 'echo' | 'plain';
+  /** Further fields of the policy. */
+  readonly spec?: string;
 }
 
 const cases: Readonly<Record<string, Case>> = {
@@ -142,6 +145,22 @@ response:
   },
   cookie: { transformation: `response: { set: [{ name: x-cookie, value: '{{ get_cookie("b") }},{{ get_cookie_i("SID") }}' }] }` },
   break: { transformation: `response: { set: [{ name: x-break, value: '{{ base64_decode(request_header("x-message")) }}' }] }` },
+  metadata: {
+    spec: `headerModifiers: { response: { set: [{ name: x-metadata, value: '%DYNAMIC_METADATA(my.team:user)%' }] } }`,
+    transformation: `request: { dynamicMetadata: [{ namespace: my.team, key: user, value: { stringValue: '<{{ header("x-user") }}>' } }] }`,
+  },
+  buffered: {
+    backend: 'plain',
+    spec: 'buffer: { maxRequestSize: 1Ki }',
+    transformation: `
+request: { body: { value: '<{{ body() }}>' } }
+response: { set: [{ name: x-seen, value: '{{ request_header("x-one") }}' }], body: { value: '{{ body() }}!' } }`,
+  },
+  ws: {
+    transformation: `
+request: { set: [{ name: x-up, value: '{{ header("upgrade") | upper }}' }], body: { value: 'never' } }
+response: { set: [{ name: x-up, value: 'yes{{ header("x-none") }}' }, { name: ':status', value: '200' }], body: { value: 'never' } }`,
+  },
   hostile: {
     backend: 'plain',
     transformation: `
@@ -165,11 +184,12 @@ request:
 
 const policies = Object.entries(cases)
   .map(
-    ([name, { transformation }]) => `---
+    ([name, { transformation, spec = '' }]) => `---
 apiVersion: gateway.kgateway.dev/v1alpha1
 kind: TrafficPolicy
 metadata: { name: ${name} }
 spec:
+  ${spec}
   transformation:
 ${transformation
   .trim()
@@ -322,6 +342,49 @@ describe.each(['a.example.com', 'x.wild.example.com'])("kgateway's examples, %s"
     for (const gone of ['x-gone', 'x-remove-me', 'x-no-env', 'x-not-added', 'x-kgateway-scope']) expect(headers).not.toHaveProperty(gone);
     expect(answer.headers['x-copy-of-out']).toBe('backend');
     expect(answer.headers).not.toHaveProperty('x-private');
+  });
+});
+
+describe('beside other features', () => {
+  test('dynamic metadata', async () => {
+    expect((await get('/metadata', { headers: { 'x-user': 'me' } })).headers['x-metadata']).toBe('<me>');
+  });
+
+  test('a smaller limit of the same route stands, and the answer of Envoy is transformed too', async () => {
+    const headers = { 'x-one': '1' };
+    expect(await post('/buffered', 'x'.repeat(100), { headers })).toMatchObject({
+      status: 200,
+      body: `<${'x'.repeat(100)}>!`,
+      headers: { 'x-seen': '1' },
+    });
+    expect(await post('/buffered', 'x'.repeat(2000), { headers })).toMatchObject({
+      status: 413,
+      body: 'Payload Too Large!',
+      headers: { 'x-seen': '1' },
+    });
+  });
+
+  test('a response without a body stays without', async () => {
+    for (const status of [204, 304]) expect(await get(`/text?status=${status}`)).toMatchObject({ status, body: '' });
+  });
+
+  test('a response that is too large is answered with 500', async () => {
+    expect((await post('/static', 'x'.repeat(2_000_000))).status).toBe(200);
+    expect((await get(`/text/large?repeat=2000000`)).status).toBe(500);
+  });
+
+  test('a WebSocket is not held up', async () => {
+    const socket = connect(gateway.port(80), '127.0.0.1');
+    let received = '';
+    socket.setEncoding('utf8').on('data', (part: string) => (received += part));
+    socket.write(
+      'GET /ws HTTP/1.1\r\nhost: a.example.com\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\r\n',
+    );
+    await eventually('it is upgraded', () => received.startsWith('HTTP/1.1 101'));
+    expect(received).toContain('x-up: yes');
+    socket.write('ping-pong');
+    await eventually('bytes come back', () => received.endsWith('ping-pong'));
+    socket.destroy();
   });
 });
 

@@ -8,21 +8,28 @@ local function kindOf(value)
   return t
 end
 
+-- By bytes, which LuaJIT compiles; patterns it does not.
 local function validUtf8(text)
-  local at = find(text, "[\128-\255]")
-  local steps = 0
-  while at do
-    local a, b, c, d = byte(text, at, at + 3)
-    local size
-    if a >= 0xC2 and a <= 0xDF then size = 2
-    elseif a >= 0xE0 and a <= 0xEF then size = 3
-    elseif a >= 0xF0 and a <= 0xF4 then size = 4
-    else return false end
-    if not b or b < 0x80 or b > 0xBF then return false end
-    if (a == 0xE0 and b < 0xA0) or (a == 0xED and b > 0x9F) or (a == 0xF0 and b < 0x90) or (a == 0xF4 and b > 0x8F) then return false end
-    if size > 2 and (not c or c < 0x80 or c > 0xBF) then return false end
-    if size > 3 and (not d or d < 0x80 or d > 0xBF) then return false end
-    at = find(text, "[\128-\255]", at + size)
+  local at, size = find(text, "[\128-\255]"), #text
+  if not at then return true end
+  while at <= size do
+    local a = byte(text, at)
+    if a < 0x80 then at = at + 1
+    else
+      local b = byte(text, at + 1) or 0
+      local least, most = 0x80, 0xBF
+      if a == 0xE0 then least = 0xA0 elseif a == 0xF0 then least = 0x90 end
+      if a == 0xED then most = 0x9F elseif a == 0xF4 then most = 0x8F end
+      if a < 0xC2 or a > 0xF4 or b < least or b > most then return false end
+      at = at + 2
+      local more = 0
+      if a >= 0xF0 then more = 2 elseif a >= 0xE0 then more = 1 end
+      for _ = 1, more do
+        local c = byte(text, at) or 0
+        if c < 0x80 or c > 0xBF then return false end
+        at = at + 1
+      end
+    end
   end
   return true
 end

@@ -1,7 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
-import type { Expression, MessageTransformation, Template } from '../../../ir/transformation.ts';
-import { limits } from './limits.ts';
+import { limits, type Expression, type MessageTransformation, type Template } from '../../../ir/transformation.ts';
 import { programOf } from './program.ts';
 import { runtimeLua } from './runtime.ts';
 

@@ -1,10 +1,10 @@
 /**
  * The Lua of transformations: fixed, the same for everyone and every route. What a user wrote arrives as data in `filter_context`.
- *   limits <- json <- text <- template <- message
+ *   head <- json <- text <- template <- message
  */
-import { maxTransformedBodyBytes } from '../../../ir/transformation.ts';
+import { limits } from '../../../ir/transformation.ts';
 import { jsonLua } from './json.ts';
-import { headLua, limits } from './limits.ts';
+import { headLua } from './head.ts';
 import { messageLua } from './message.ts';
 import { templateLua } from './template.ts';
 import { textLua } from './text.ts';
@@ -14,9 +14,10 @@ const constants = {
   MAX_BYTES: limits.bytes,
   MAX_VALUES: limits.values,
   MAX_DEPTH: limits.depth,
-  MAX_PROGRAMS: limits.programs,
+  // Kept compiled in each worker; past it, all are compiled again.
+  MAX_PROGRAMS: 2048,
   MAX_HEADER_BYTES: limits.headerBytes,
-  MAX_BODY_BYTES: maxTransformedBodyBytes,
+  MAX_BODY_BYTES: limits.bodyBytes,
 };
 
 const definitions = Object.entries(constants)

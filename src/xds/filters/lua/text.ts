@@ -114,11 +114,11 @@ end
 local function cookie(header, name, anyCase)
   if not header then return "" end
   if anyCase then name = lower(name) end
-  local from, size = 1, #header
+  local from, size, equals = 1, #header, 0
   work(1 + floor(size / 64))
   while from <= size do
     local stop = find(header, ";", from, true) or size + 1
-    local equals = find(header, "=", from, true)
+    if equals < from then equals = find(header, "=", from, true) end
     work(1)
     if not equals then return "" end
     if equals < stop then

@@ -1,9 +1,3 @@
-/**
- * What a transformation of one message may use, whatever its body and template are. Beyond it the message is refused.
- *   operations: rendered nodes, and work in units of 64 bytes   bytes: strings that are made   values: in a JSON body   depth: of a JSON body
- */
-export const limits = { operations: 250_000, bytes: 16 << 20, values: 131_072, depth: 64, programs: 2048, headerBytes: 32_768 } as const;
-
 /** Shared head of the runtime: what it uses of Lua, and how it gives up. Templates reach none of these names. */
 export const headLua = String.raw`
 local find, sub, byte, char, rep = string.find, string.sub, string.byte, string.char, string.rep
