@@ -3,7 +3,7 @@
 //   node src/cmd/generate-docs.ts --check   fail when a committed page is not what would be written
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { format } from 'prettier';
+import { format, resolveConfig } from 'prettier';
 import { transformationDocument } from '../policy/transformation/document.ts';
 import { metricsDocument } from './metrics.ts';
 import { settingsDocument } from './settings.ts';
@@ -19,7 +19,7 @@ const written: string[] = [];
 for (const [page, text] of Object.entries(pages)) {
   const file = join(root, page);
   // As `make format` would leave it.
-  const wanted = await format(text, { parser: 'markdown' });
+  const wanted = await format(text, { ...(await resolveConfig(file)), parser: 'markdown' });
   if (existsSync(file) && readFileSync(file, 'utf8') === wanted) continue;
   written.push(relative(root, file));
   if (!process.argv.includes('--check')) writeFileSync(file, wanted);
