@@ -1,5 +1,6 @@
 /** What `local` prints: a table of Gateways and routes with their conditions, and lines to paste. */
 import type { GatewayView } from '../gateway/gateway.ts';
+import type { RouteKindName, RouteObject } from '../gateway/route.ts';
 import { describeRef } from '../ir/object-ref.ts';
 import type { ConditionIntent, StatusReport } from '../ir/report.ts';
 import type { HTTPRoute, HTTPRouteRule } from '../kube/types/gateway-api.ts';
@@ -59,17 +60,70 @@ export function curlLines(
   place: (gateway: string, port: number) => string,
 ): readonly string[] {
   return routes.flatMap((route) => {
-    const parent = route.spec.parentRefs?.[0];
-    const gateway = parent && gateways(`${parent.namespace ?? route.metadata.namespace}/${parent.name}`);
-    const listener = gateway?.listeners.find((l) => l.valid && (parent?.sectionName === undefined || l.name === parent.sectionName));
-    if (!gateway || !listener) return [];
-    const host = (route.spec.hostnames?.[0] ?? (listener.hostname === '*' ? '' : listener.hostname)).replace(/^\*/, 'any');
+    const found = listenerOf('HTTPRoute', route, gateways);
+    if (!found) return [];
+    const { gateway, listener, host } = found;
     const base = `${listener.protocol === 'HTTPS' ? 'https' : 'http'}://${place(gateway.key, listener.port)}`;
     return (route.spec.rules ?? []).map(
       (rule) =>
         `curl -i${host ? ` -H 'Host: ${host}'` : ''}${headerFlags(rule)} ${base}${pathOf(rule)}   # ${keyOf(route)}${rule.name ? `#${rule.name}` : ''}`,
     );
   });
+}
+
+interface RouteListener {
+  readonly gateway: GatewayView;
+  readonly listener: GatewayView['listeners'][number];
+  /** A host under which the route is found; empty when any is. */
+  readonly host: string;
+}
+
+/** The first listener of the first parent of a route that its kind can be attached to. */
+function listenerOf(
+  kind: RouteKindName,
+  route: RouteObject,
+  gateways: (key: string) => GatewayView | undefined,
+): RouteListener | undefined {
+  const parent = route.spec.parentRefs?.[0];
+  const gateway = parent && gateways(`${parent.namespace ?? route.metadata.namespace}/${parent.name}`);
+  const listener = gateway?.listeners.find(
+    (l) =>
+      l.valid &&
+      l.kinds.some((k) => k.kind === kind) &&
+      (parent?.sectionName === undefined || l.name === parent.sectionName) &&
+      (parent?.port === undefined || l.port === parent.port),
+  );
+  if (!gateway || !listener) return undefined;
+  const host = (route.spec.hostnames?.[0] ?? (listener.hostname === '*' ? '' : listener.hostname)).replace(/^\*/, 'any');
+  return { gateway, listener, host };
+}
+
+/** A line to paste for a route that curl cannot speak to. */
+export function connectLines(
+  kind: RouteKindName,
+  routes: readonly RouteObject[],
+  gateways: (key: string) => GatewayView | undefined,
+  place: (gateway: string, port: number) => string,
+): readonly string[] {
+  return routes.flatMap((route) => {
+    const found = listenerOf(kind, route, gateways);
+    if (!found) return [];
+    const at = place(found.gateway.key, found.listener.port);
+    return [`${connectCommand(kind, at, found)}   # ${kind} ${keyOf(route)}`];
+  });
+}
+
+function connectCommand(kind: RouteKindName, at: string, { listener, host }: RouteListener): string {
+  switch (kind) {
+    case 'GRPCRoute':
+      return `grpcurl ${listener.protocol === 'HTTPS' ? '-insecure' : '-plaintext'}${host && ` -authority ${host}`} ${at} list`;
+    case 'TLSRoute':
+      return `openssl s_client -connect ${at}${host && ` -servername ${host}`}`;
+    case 'UDPRoute':
+      return `echo hello | nc -u -w1 ${at.replace(':', ' ')}`;
+    default:
+      return `nc ${at.replace(':', ' ')}`;
+  }
 }
 
 function pathOf(rule: HTTPRouteRule): string {

@@ -3,11 +3,12 @@
  *
  *   folder ─> Sources ─> wiring ─> xDS on 127.0.0.1 ─> Envoy      statuses ─> the terminal
  */
-import type { Server } from 'node:http';
 import { readFileSync, readdirSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { loadAll } from 'js-yaml';
+import type { GatewayView } from '../gateway/gateway.ts';
+import { routeSources } from '../gateway/routes.ts';
 import { Graph, map } from '../krt/index.ts';
 import { type Validator, crdValidator } from '../kube/crd-validation.ts';
 import { describeProblem, watchFolder } from '../kube/folder.ts';
@@ -15,9 +16,9 @@ import type { CustomResourceDefinition, EndpointSlice } from '../kube/types/core
 import type { KubeObject } from '../kube/types/meta.ts';
 import { startXdsServer } from '../xds/server.ts';
 import { createResourceStore } from '../xds/store.ts';
-import { startEcho } from './echo-server.ts';
+import { type Echo, startEcho, startUdpEcho } from './echo-server.ts';
 import { type EnvoyProcess, startEnvoy } from './envoy-process.ts';
-import { curlLines, statusTable } from './local-report.ts';
+import { connectLines, curlLines, statusTable } from './local-report.ts';
 import type { Logger } from './log.ts';
 import { objectSources } from './object-sources.ts';
 import { type ObjectSources, createSources } from './sources.ts';
@@ -139,8 +140,8 @@ function freePort(): Promise<number> {
 }
 
 /** Starts an echo server at each address of a slice that asks for one. */
-function followEchoes(slices: ObjectSources['endpointSlices'], log: Logger): Map<string, Promise<Server | undefined>> {
-  const echoes = new Map<string, Promise<Server | undefined>>();
+function followEchoes(slices: ObjectSources['endpointSlices'], log: Logger): Map<string, Promise<Echo | undefined>> {
+  const echoes = new Map<string, Promise<Echo | undefined>>();
   slices.subscribe(
     (events) => {
       for (const event of events) if (event.type !== 'delete') startEchoes(event.new);
@@ -153,10 +154,10 @@ function followEchoes(slices: ObjectSources['endpointSlices'], log: Logger): Map
     const name = slice.metadata.annotations?.[echoAnnotation];
     if (name === undefined) return;
     for (const address of (slice.endpoints ?? []).flatMap((e) => e.addresses)) {
-      for (const { port } of slice.ports ?? []) {
-        const place = `${address}:${port}`;
+      for (const { port, protocol } of slice.ports ?? []) {
+        const place = `${address}:${port}/${protocol ?? 'TCP'}`;
         if (port === undefined || echoes.has(place)) continue;
-        const started = startEcho(name, address, port).catch((error: unknown) => {
+        const started = (protocol === 'UDP' ? startUdpEcho : startEcho)(name, address, port).catch((error: unknown) => {
           log.warn({ place, err: error }, 'no echo server: if something else listens there, requests go to it');
           return undefined;
         });
@@ -175,7 +176,10 @@ function followStatus(sources: ObjectSources, wiring: ReturnType<typeof wire>, p
       if (text === last) return;
       last = text;
       const place = (gateway: string, port: number): string => `${places.addressOf(gateway)}:${unprivileged(port)}`;
-      const lines = curlLines(sources.httpRoutes.list(), (key) => wiring.api.gateways.get(key), place);
+      const gateways = (key: string): GatewayView | undefined => wiring.api.gateways.get(key);
+      const lines = routeSources(sources).flatMap(({ kind, routes }) =>
+        kind === 'HTTPRoute' ? curlLines(sources.httpRoutes.list(), gateways, place) : connectLines(kind, routes.list(), gateways, place),
+      );
       print(['', text, '', ...lines].join('\n'));
     },
     { initial: true },

@@ -106,7 +106,8 @@ function tcpProxy({ backends, name }: TcpChain): NetworkFilter {
   return {
     name: 'envoy.filters.network.tcp_proxy',
     typed_config: any('envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy', {
-      stat_prefix: `tcp_${name.replaceAll(/[^\w-]/g, '_')}`,
+      // One set of counters a listener, however many hosts it has.
+      stat_prefix: name.split('/')[0] ?? name,
       ...(others.length === 0 ? { cluster: first.cluster ?? invalidBackendCluster } : { weighted_clusters: { clusters } }),
     }),
   };

@@ -169,6 +169,9 @@ describe('rights', () => {
       'gateways.gateway.networking.k8s.io',
       'grpcroutes.gateway.networking.k8s.io',
       'httproutes.gateway.networking.k8s.io',
+      'tcproutes.gateway.networking.k8s.io',
+      'tlsroutes.gateway.networking.k8s.io',
+      'udproutes.gateway.networking.k8s.io',
       'trafficpolicies.gateway.kgateway.dev',
       'authorizationpolicies.security.istio.io',
     ];
