@@ -145,6 +145,7 @@ response:
   },
   cookie: { transformation: `response: { set: [{ name: x-cookie, value: '{{ get_cookie("b") }},{{ get_cookie_i("SID") }}' }] }` },
   break: { transformation: `response: { set: [{ name: x-break, value: '{{ base64_decode(request_header("x-message")) }}' }] }` },
+  authority: { transformation: `request: { set: [{ name: Host, value: '{{ header("x-host") }}' }] }` },
   metadata: {
     spec: `headerModifiers: { response: { set: [{ name: x-metadata, value: '%DYNAMIC_METADATA(my.team:user)%' }] } }`,
     transformation: `request: { dynamicMetadata: [{ namespace: my.team, key: user, value: { stringValue: '<{{ header("x-user") }}>' } }] }`,
@@ -346,6 +347,16 @@ describe.each(['a.example.com', 'x.wild.example.com'])("kgateway's examples, %s"
 });
 
 describe('beside other features', () => {
+  test('the host is set; without a value it stays', async () => {
+    expect(echoOf(await get('/authority', { headers: { 'x-host': 'other.example.com:8080' } })).host).toBe('other.example.com:8080');
+    expect(echoOf(await get('/authority')).host).toBe('a.example.com');
+    expect((await get('/authority', { headers: { 'x-host': 'two words' } })).status).toBe(400);
+  });
+
+  test('what a client calls the scope of its request is nothing to templates', async () => {
+    expect((await get('/inject', { headers: { 'x-kgateway-scope': 'http-80:b.example.com' } })).status).toBe(200);
+  });
+
   test('dynamic metadata', async () => {
     expect((await get('/metadata', { headers: { 'x-user': 'me' } })).headers['x-metadata']).toBe('<me>');
   });
@@ -406,6 +417,11 @@ describe('harm', () => {
   test('invalid UTF-8', async () => {
     const body = Buffer.from([0x22, 0xff, 0xfe, 0x22]) as unknown as string;
     expect((await post('/hostile', body)).status).toBe(400);
+  });
+
+  test('bytes of headers that are not UTF-8 pass as they are', async () => {
+    const { headers } = await get('/inject', { headers: { 'x-gateway-request': 'caf\u00e9' } });
+    expect(headers['x-gateway-response']).toBe('caf\u00e9');
   });
 
   test('deep nesting', async () => {
