@@ -28,6 +28,11 @@ export const gateway = {
   unsupportedAddress: (why: string): ConditionIntent => fails('Accepted', 'UnsupportedAddress', why),
   programmed: holds('Programmed', 'Programmed', 'Successfully programmed Gateway'),
   addressNotAssigned: fails('Programmed', 'AddressNotAssigned', 'Waiting for the Service of the proxy to get an address'),
+  podNotReady: fails(
+    'Programmed',
+    'AddressNotAssigned',
+    'Waiting for a Pod of the waypoint to be ready: until then its Services are reached without it, and without their policies',
+  ),
   addressNotUsable: (why: string): ConditionIntent => fails('Programmed', 'AddressNotUsable', why),
   notProgrammed: (why: string): ConditionIntent => fails('Programmed', 'Invalid', why),
   resolvedRefs: holds('ResolvedRefs', 'ResolvedRefs', 'Successfully resolved all Gateway references'),

@@ -12,7 +12,7 @@ import { keyOf } from '../kube/types/meta.ts';
 import type { Gateway, GatewayClass, GatewaySpecAddress } from '../kube/types/gateway-api.ts';
 import { controllerName, gatewayGroup, gateway as condition } from './conditions.ts';
 import { type GatewayListener, type ListenerInputs, translateListeners } from './gateway-listener.ts';
-import { isWaypointClass, tunnelPort, waypointNameProblem } from './waypoint-class.ts';
+import { isWaypointClass, tunnelPort, waypointProblem } from './waypoint-class.ts';
 
 export interface GatewayView {
   /** `namespace/name`, also the scope of its proxies. */
@@ -70,7 +70,8 @@ export function translateGateway(ctx: Ctx, inputs: GatewayInputs, gateway: Gatew
     spec.listeners,
   );
   const parameters = parametersOf(ctx, inputs, gateway, gatewayClass);
-  const refused = waypoint ? waypointProblem(gateway.metadata.name, inputs.waypoints) : undefined;
+  const problem = waypoint ? waypointProblem(gateway, gatewayClass, inputs.waypoints) : undefined;
+  const refused = problem === undefined ? undefined : condition.invalid(problem);
   const acceptance = refused ?? parameters.problem ?? addressProblem(spec.addresses) ?? listenerAcceptance(listeners);
   return {
     key: keyOf(gateway),
@@ -89,12 +90,6 @@ export function translateGateway(ctx: Ctx, inputs: GatewayInputs, gateway: Gatew
     accepted: acceptance.status === 'True',
     acceptance,
   };
-}
-
-function waypointProblem(name: string, enabled: boolean): ConditionIntent | undefined {
-  if (!enabled) return condition.invalid('Waypoints are not enabled: set waypoint.enabled to true in the values of the chart');
-  const problem = waypointNameProblem(name);
-  return problem === undefined ? undefined : condition.invalid(problem);
 }
 
 function listenerAcceptance(listeners: readonly GatewayListener[]): ConditionIntent {

@@ -74,7 +74,7 @@ function programmed(view: GatewayView, facts: GatewayFacts): ConditionIntent {
   const missing = wanted.filter((value) => !facts.addresses.includes(value));
   if (missing.length > 0)
     return gatewayCondition.addressNotUsable(`Addresses not assigned to the Service of the proxy: ${missing.join(', ')}`);
-  if (facts.addresses.length === 0) return gatewayCondition.addressNotAssigned;
+  if (facts.addresses.length === 0) return view.waypoint ? gatewayCondition.podNotReady : gatewayCondition.addressNotAssigned;
   return gatewayCondition.programmed;
 }
 

@@ -35,3 +35,20 @@ export function waypointNameProblem(name: string): string | undefined {
   if (dnsLabel.test(name)) return undefined;
   return `metadata.name: istiod finds the Pods of a waypoint by a label with its name; use at most 63 of a-z, 0-9 and -, with a letter in front (${name.length} characters)`;
 }
+
+const trafficTypeLabel = 'istio.io/waypoint-for';
+
+/** What a waypoint is for: service, workload, all or none, as written on the Gateway, else on its class. */
+export function trafficTypeOf(gateway: Gateway, gatewayClass: GatewayClass | undefined): string {
+  return gateway.metadata.labels?.[trafficTypeLabel] ?? gatewayClass?.metadata.labels?.[trafficTypeLabel] ?? 'service';
+}
+
+/** Why a Gateway cannot be a waypoint. */
+export function waypointProblem(gateway: Gateway, gatewayClass: GatewayClass, enabled: boolean): string | undefined {
+  if (!enabled) return 'Waypoints are not enabled: set waypoint.enabled to true in the values of the chart';
+  const type = trafficTypeOf(gateway, gatewayClass);
+  if (type === 'workload' || type === 'all') {
+    return `metadata.labels: ${trafficTypeLabel}: ${type} is not supported, since traffic to the addresses of Pods is not served; use service`;
+  }
+  return waypointNameProblem(gateway.metadata.name);
+}

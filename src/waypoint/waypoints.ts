@@ -1,6 +1,6 @@
 /** Gateways as waypoints, the way istiod sees them: [Gateway], of whatever class -> Waypoint. */
 import { isOurs } from '../gateway/gateway.ts';
-import { inboundBindingAnnotation, isWaypointClass, proxyProtocol } from '../gateway/waypoint-class.ts';
+import { inboundBindingAnnotation, isWaypointClass, proxyProtocol, trafficTypeOf } from '../gateway/waypoint-class.ts';
 import { type Collection, type Graph, map } from '../krt/index.ts';
 import type { Gateway, GatewayClass, RouteNamespaces } from '../kube/types/gateway-api.ts';
 import { keyOf } from '../kube/types/meta.ts';
@@ -17,8 +17,6 @@ export interface Waypoint {
   /** From which namespaces it may be used. */
   readonly namespaces: RouteNamespaces;
 }
-
-const trafficTypeLabel = 'istio.io/waypoint-for';
 
 const sameNamespace: RouteNamespaces = { from: 'Same' };
 
@@ -39,7 +37,7 @@ export function waypointOf(gateway: Gateway, gatewayClass: GatewayClass | undefi
     key: keyOf(gateway),
     namespace: gateway.metadata.namespace ?? '',
     ours: isOurs(gatewayClass) && isWaypointClass(gatewayClass),
-    trafficType: gateway.metadata.labels?.[trafficTypeLabel] ?? ofClass?.labels?.[trafficTypeLabel] ?? 'service',
+    trafficType: trafficTypeOf(gateway, gatewayClass),
     namespaces: allowedNamespaces(
       gateway,
       gateway.metadata.annotations?.[inboundBindingAnnotation] ?? ofClass?.annotations?.[inboundBindingAnnotation],

@@ -1,0 +1,58 @@
+import { expect, test } from 'vitest';
+import type { Gateway, GatewayClass } from '../kube/types/gateway-api.ts';
+import { inboundBindingAnnotation, isWaypointClass, tunnelPort, waypointProblem } from './waypoint-class.ts';
+
+const classOf = (name: string, binding?: string): GatewayClass => ({
+  apiVersion: 'gateway.networking.k8s.io/v1',
+  kind: 'GatewayClass',
+  metadata: { name, ...(binding !== undefined && { annotations: { [inboundBindingAnnotation]: binding } }) },
+  spec: { controllerName: 'kgateway.dev/kgateway' },
+});
+const gatewayOf = (metadata: Partial<Gateway['metadata']>): Gateway => ({
+  apiVersion: 'gateway.networking.k8s.io/v1',
+  kind: 'Gateway',
+  metadata: { name: 'wp', namespace: 'demo', ...metadata },
+  spec: { gatewayClassName: 'w', listeners: [] },
+});
+
+test.each([
+  ['kgateway-waypoint', undefined, true],
+  ['own', 'PROXY/15088', true],
+  ['own', 'PROXY', true],
+  ['own', 'NONE', false],
+  ['own', undefined, false],
+])('class %s with %s', (name, binding, expected) => {
+  expect(isWaypointClass(classOf(name, binding))).toBe(expected);
+});
+
+test.each([
+  [undefined, undefined, 15_088],
+  ['PROXY/15099', undefined, 15_099],
+  ['PROXY/15099', 'PROXY/15100', 15_100],
+  ['PROXY', undefined, 15_088],
+  ['PROXY/0', undefined, 15_088],
+  ['PROXY/70000', undefined, 15_088],
+])('binding %s of the class and %s of the Gateway: port %d', (ofClass, own, port) => {
+  const annotations = own === undefined ? {} : { [inboundBindingAnnotation]: own };
+  expect(tunnelPort(gatewayOf({ annotations }), classOf('w', ofClass))).toBe(port);
+});
+
+test.each([
+  [{}, undefined],
+  [{ name: 'a'.repeat(63) }, undefined],
+  [{ name: 'a'.repeat(64) }, /at most 63/],
+  [{ name: 'a.b' }, /at most 63/],
+  [{ name: '1a' }, /a letter in front/],
+  [{ labels: { 'istio.io/waypoint-for': 'service' } }, undefined],
+  [{ labels: { 'istio.io/waypoint-for': 'none' } }, undefined],
+  [{ labels: { 'istio.io/waypoint-for': 'workload' } }, /not supported.*use service/],
+  [{ labels: { 'istio.io/waypoint-for': 'all' } }, /not supported.*use service/],
+])('a Gateway with %j', (metadata, problem) => {
+  const found = waypointProblem(gatewayOf(metadata), classOf('kgateway-waypoint'), true);
+  if (problem) expect(found).toMatch(problem);
+  else expect(found).toBeUndefined();
+});
+
+test('nothing is a waypoint while waypoints are not enabled', () => {
+  expect(waypointProblem(gatewayOf({}), classOf('kgateway-waypoint'), false)).toMatch(/waypoint.enabled/);
+});
