@@ -62,8 +62,11 @@ function bootstrapOf(resources: readonly XdsResource[]): Json {
   const all = listeners.map((l) => withCertificates(l.json, (name) => secrets.get(`${l.scope}|${name}`)));
   for (const scope of of(TypeUrl.scopedRoute)) {
     // Scopes of a waypoint are named by address and port, and belong to its only HTTP chain.
-    const chain = scope.name.includes('|') ? 'http' : scope.name.slice(0, scope.name.indexOf(':'));
-    const port = listeners.find((l) => l.scope === scope.scope && chainsOf(l.json).some((c) => c['name'] === chain));
+    const owner = scope.name.includes('|') ? 'http' : scope.name.slice(0, scope.name.indexOf(':'));
+    // What says who owns a host belongs to all chains of its port, and is shown in one of them.
+    const isOf = (c: Json): boolean => c['name'] === owner || String(c['name']).startsWith(`${owner}-`);
+    const port = listeners.find((l) => l.scope === scope.scope && chainsOf(l.json).some(isOf));
+    const chain = String(port && chainsOf(port.json).find(isOf)?.['name']);
     expect(port, `scope ${scope.name} belongs to a chain`).toBeDefined();
     if (port) all.push(withRoutes(port.json, chain, scope.json['route_configuration'] as Json));
   }
@@ -135,6 +138,8 @@ function withRoutes(listener: Json, name: string, routes: Json): Json {
 }
 
 function withEndpoints(cluster: Json, assignment: Json | undefined): Json {
+  // Found by DNS.
+  if (cluster['load_assignment'] !== undefined) return cluster;
   expect(assignment, `cluster ${String(cluster['name'])} has endpoints, if none at all`).toBeDefined();
   const { eds_cluster_config: _eds, ...rest } = cluster;
   return { ...rest, type: 'STATIC', load_assignment: assignment };
