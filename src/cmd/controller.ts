@@ -16,6 +16,7 @@ import { startXdsServer } from '../xds/server.ts';
 import { createResourceStore } from '../xds/store.ts';
 import { debugRoutes, healthRoutes, serve } from './admin.ts';
 import { desiredStatuses } from './desired-status.ts';
+import { fetchJwks } from './jwks.ts';
 import { runLeader } from './leader.ts';
 import type { Logger } from './log.ts';
 import { createMetrics, observe } from './metrics.ts';
@@ -86,11 +87,15 @@ export async function runController({ settings, log, ...o }: ControllerOptions):
 
   const { enableWaypoint: waypoints, istioNamespace } = settings;
   const watches = startWatches(client, sources, wiring.wantedSecrets, { waypoints, istioNamespace, log });
+  const jwks = fetchJwks(wiring.wantedJwks, sources.jwks, { log });
   let waitingFor: string | undefined = 'the API server';
   const ready = (async () => {
     await graph.whenSynced();
     waitingFor = 'referenced Secrets';
     await watches.settled();
+    waitingFor = 'keys of token issuers';
+    while (graph.dirty) graph.flush();
+    await jwks.settled();
     // What was just read is in the sources; proxies are told after it has been through the graph.
     while (graph.dirty) graph.flush();
     waitingFor = undefined;
@@ -157,6 +162,7 @@ export async function runController({ settings, log, ...o }: ControllerOptions):
       clearInterval(renewal);
       await leading.leader?.stop();
       await xds.close();
+      jwks.stop();
       await watches.stop();
       for (const server of servers) server.close();
       await client.close();

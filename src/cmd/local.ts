@@ -19,6 +19,8 @@ import { createResourceStore } from '../xds/store.ts';
 import { type Echo, startEcho, startUdpEcho } from './echo-server.ts';
 import { type EnvoyProcess, startEnvoy } from './envoy-process.ts';
 import { connectLines, curlLines, statusTable } from './local-report.ts';
+import { curlLines, statusTable } from './local-report.ts';
+import { fetchJwks } from './jwks.ts';
 import type { Logger } from './log.ts';
 import { objectSources } from './object-sources.ts';
 import { type ObjectSources, createSources } from './sources.ts';
@@ -71,6 +73,7 @@ export async function runLocal(o: LocalOptions): Promise<Local> {
     addresses: (gateways) =>
       map(graph, gateways, { name: 'Addresses' }, (_ctx, view) => ({ gateway: view.key, addresses: [places.addressOf(view.key)] })),
   });
+  const jwks = fetchJwks(wiring.wantedJwks, sources.jwks, { log: o.log });
   const store = createResourceStore(wiring.resources);
   const server = await startXdsServer({
     address: '127.0.0.1:0',
@@ -107,6 +110,7 @@ export async function runLocal(o: LocalOptions): Promise<Local> {
   return {
     stop: async () => {
       await folder.stop();
+      jwks.stop();
       await Promise.all([...processes.values()].map(async (p) => (await p).stop()));
       for (const echo of await Promise.all(echoes.values())) echo?.close();
       await server.close();

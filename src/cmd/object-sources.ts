@@ -24,6 +24,7 @@ export function objectSources(sources: ObjectSources): Readonly<Record<string, S
     ServiceEntry: sources.serviceEntries,
     WorkloadEntry: sources.workloadEntries,
     Pod: sources.pods,
+    RequestAuthentication: sources.requestAuthentications,
   };
   return table as Readonly<Record<string, unknown>> as Readonly<Record<string, Source<KubeObject>>>;
 }

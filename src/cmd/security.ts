@@ -1,28 +1,34 @@
 /**
- * [GatewayApi] + AuthorizationPolicies -> the same, with who may do what on everything that is served; and what the policies' authors are told.
+ * [GatewayApi] + AuthorizationPolicies, RequestAuthentications -> the same, with who may do what, and whose tokens are believed, on everything
+ * that is served; and what the policies' authors are told.
  *
  *   HostRoutes ─────────┐                                        ┌─> authorized HostRoutes
  *   ServiceScopes ──────┼── place: Gateway, its class, Service ──┼─> authorized ServiceScopes
  *   WaypointListeners ──┘             policies by target         └─> authorized WaypointListeners
  */
 import type { GatewayApi } from '../gateway/collections.ts';
-import type { ObjectRef } from '../ir/object-ref.ts';
+import { type ObjectRef, refKey } from '../ir/object-ref.ts';
 import type { StatusReport } from '../ir/report.ts';
 import type { ServicePlace } from '../ir/waypoint.ts';
 import { authorizationStatus } from '../istio/authorization-status.ts';
 import { type Mesh, meshConfigKey, meshConfigMap, parseMesh } from '../istio/mesh.ts';
 import type { PolicyPlace } from '../istio/policy-target.ts';
-import { authorizations, meshKey } from '../istio/security.ts';
-import { type Collection, type Ctx, type Graph, map } from '../krt/index.ts';
+import { requestAuthenticationStatus } from '../istio/requestauthentication.ts';
+import { authorizations, meshKey, requestAuthentications, wantedJwks } from '../istio/security.ts';
+import { type Collection, type Ctx, type Graph, join, map } from '../krt/index.ts';
 import type { Sources } from './sources.ts';
 
 /** The parts of the Gateway API that authorization concerns, with it; and the statuses of its policies. */
 export type Secured = Pick<GatewayApi, 'hostRoutes' | 'serviceScopes' | 'waypointListeners'> & {
   readonly policyStatuses: Collection<StatusReport>;
+  /** Key sets to fetch. */
+  readonly wantedJwks: Collection<{ readonly key: string }>;
 };
 
+type SecuritySources = Pick<Sources, 'configMaps' | 'authorizationPolicies' | 'requestAuthentications' | 'jwks'>;
+
 /** Builds the collections. */
-export function secured(g: Graph, sources: Pick<Sources, 'configMaps' | 'authorizationPolicies'>, api: GatewayApi): Secured {
+export function secured(g: Graph, sources: SecuritySources, api: GatewayApi): Secured {
   const mesh = map(g, sources.configMaps, { name: 'Mesh', key: () => meshKey }, (ctx, config): Mesh | undefined => {
     const text = config.metadata.name === meshConfigMap ? config.data?.[meshConfigKey] : undefined;
     if (text === undefined) return undefined;
@@ -32,6 +38,8 @@ export function secured(g: Graph, sources: Pick<Sources, 'configMaps' | 'authori
     return parsed;
   });
   const security = authorizations(g, { authorizationPolicies: sources.authorizationPolicies, mesh });
+  const tokens = wantedJwks(g, { requestAuthentications: sources.requestAuthentications, mesh });
+  const authentication = requestAuthentications(tokens.policies, sources.jwks);
 
   const gatewayPlace = (ctx: Ctx, scope: string): PolicyPlace | undefined => {
     const gateway = ctx.fetchOne(api.gateways, scope);
@@ -40,12 +48,16 @@ export function secured(g: Graph, sources: Pick<Sources, 'configMaps' | 'authori
   const hostRoutes = map(g, api.hostRoutes, { name: 'AuthorizedHostRoutes' }, (ctx, host) => {
     const place = gatewayPlace(ctx, host.scope);
     const authorization = place && security.at(ctx, place, 'certificate');
-    return authorization ? { ...host, authorization } : host;
+    const jwt = place && authentication.at(ctx, place);
+    return authorization || jwt ? { ...host, ...(authorization && { authorization }), ...(jwt && { jwt }) } : host;
   });
   const authorized = <P extends ServicePlace>(ctx: Ctx, service: P): P => {
     const place = gatewayPlace(ctx, service.scope);
-    const authorization = place && security.at(ctx, { ...place, ...targetOf(service.origin) }, 'filter-state');
-    return authorization ? { ...service, authorization } : service;
+    if (!place) return service;
+    const here = { ...place, ...targetOf(service.origin) };
+    const authorization = security.at(ctx, here, 'filter-state');
+    const jwt = authentication.at(ctx, here);
+    return authorization || jwt ? { ...service, ...(authorization && { authorization }), ...(jwt && { jwt }) } : service;
   };
   const serviceScopes = map(g, api.serviceScopes, { name: 'AuthorizedServiceScopes' }, authorized);
   const waypointListeners = map(g, api.waypointListeners, { name: 'AuthorizedWaypointListeners' }, (ctx, listener) => ({
@@ -66,13 +78,17 @@ export function secured(g: Graph, sources: Pick<Sources, 'configMaps' | 'authori
       ctx.fetch(api.waypointListeners, { index: tcpByService, is }).length > 0
     );
   };
-  const policyStatuses = map(g, security.policies, { name: 'AuthorizationStatuses' }, (ctx, policy) =>
-    authorizationStatus(
-      policy,
-      policy.targets.filter((t) => isOurs(ctx, t)),
-    ),
-  );
-  return { hostRoutes, serviceScopes, waypointListeners, policyStatuses };
+  const key = (r: StatusReport): string => refKey(r.object);
+  const ofAuthorization = map(g, security.policies, { name: 'AuthorizationStatuses', key }, (ctx, policy): StatusReport => {
+    const served = policy.targets.filter((t) => isOurs(ctx, t));
+    return authorizationStatus(policy, served);
+  });
+  const ofTokens = map(g, tokens.policies, { name: 'RequestAuthenticationStatuses', key }, (ctx, policy): StatusReport => {
+    const served = policy.targets.filter((t) => isOurs(ctx, t));
+    return requestAuthenticationStatus(policy, served, (jwks) => ctx.fetchOne(sources.jwks, jwks)?.problem);
+  });
+  const policyStatuses = join(g, { name: 'SecurityStatuses' }, [ofAuthorization, ofTokens]);
+  return { hostRoutes, serviceScopes, waypointListeners, policyStatuses, wantedJwks: tokens.wanted };
 }
 
 function serviceKey({ kind, namespace, name }: ObjectRef): string {

@@ -1,7 +1,8 @@
 /** Everything that enters: objects, what proxies say, what the deployer says. The first collections of the graph. */
 import type { DeployProblem } from '../deploy/applier.ts';
 import type { GatewayParameters } from '../deploy/gatewayparameters.ts';
-import { type Graph, type Source, source } from '../krt/index.ts';
+import type { Jwks } from '../istio/requestauthentication.ts';
+import { type Graph, type Source, deepEqual, source } from '../krt/index.ts';
 import { sameSpec, sameVersion } from '../kube/reflector.ts';
 import type { ConfigMap, EndpointSlice, Namespace, Pod, Secret, Service } from '../kube/types/core.ts';
 import type {
@@ -15,7 +16,7 @@ import type {
   UDPRoute,
 } from '../kube/types/gateway-api.ts';
 import type { ServiceEntry, WorkloadEntry } from '../kube/types/istio-networking.ts';
-import type { AuthorizationPolicy } from '../kube/types/istio-security.ts';
+import type { AuthorizationPolicy, RequestAuthentication } from '../kube/types/istio-security.ts';
 import { type KubeObject, keyOf } from '../kube/types/meta.ts';
 import type { TrafficPolicy } from '../policy/trafficpolicy/schema.ts';
 import { type ConnectedProxy, type Rejection, rejectionKey } from '../xds/resource.ts';
@@ -43,6 +44,7 @@ export interface ObjectSources {
   readonly serviceEntries: Source<ServiceEntry>;
   readonly workloadEntries: Source<WorkloadEntry>;
   readonly pods: Source<Pod>;
+  readonly requestAuthentications: Source<RequestAuthentication>;
 }
 
 /** Feedback: it enters at the top like everything else. */
@@ -50,6 +52,8 @@ export interface FeedbackSources {
   readonly proxies: Source<ConnectedProxy>;
   readonly rejections: Source<Rejection>;
   readonly deployProblems: Source<DeployProblem>;
+  /** Keys of token issuers, fetched as they are wanted. */
+  readonly jwks: Source<Jwks>;
 }
 
 export type Sources = ObjectSources & FeedbackSources;
@@ -79,10 +83,12 @@ export function createSources(g: Graph): Sources {
     serviceEntries: versioned<ServiceEntry>('ServiceEntry'),
     workloadEntries: objects<WorkloadEntry>('WorkloadEntry'),
     pods: versioned<Pod>('Pod'),
+    requestAuthentications: objects<RequestAuthentication>('RequestAuthentication'),
     proxies: source<ConnectedProxy>(g, { name: 'ConnectedProxy', key: (p) => p.id }),
     rejections: source<Rejection>(g, { name: 'Rejection', key: rejectionKey }),
     deployProblems: source<DeployProblem>(g, { name: 'DeployProblem', key: (p) => p.gateway }),
+    jwks: source<Jwks>(g, { name: 'Jwks', key: (j) => j.key, equals: deepEqual }),
   };
-  for (const s of [sources.proxies, sources.rejections, sources.deployProblems]) s.markSynced();
+  for (const s of [sources.proxies, sources.rejections, sources.deployProblems, sources.jwks]) s.markSynced();
   return sources;
 }

@@ -15,6 +15,7 @@ import {
   Namespaces,
   Pods,
   ReferenceGrants,
+  RequestAuthentications,
   type Resource,
   Secrets,
   ServiceEntries,
@@ -49,6 +50,7 @@ export const watched: readonly Resource[] = [
   GatewayParameters,
   TrafficPolicies,
   AuthorizationPolicies,
+  RequestAuthentications,
 ];
 
 /** Kinds that are watched for waypoints alone. Those of Istio may not be installed: then there are none. */

@@ -33,6 +33,8 @@ export interface Surroundings {
 
 export interface Wiring {
   readonly wantedSecrets: Collection<{ readonly key: string }>;
+  /** Key sets of token issuers. */
+  readonly wantedJwks: Collection<{ readonly key: string }>;
   readonly api: GatewayApi;
   /** Absent without waypoints. */
   readonly mesh?: MeshApi;
@@ -45,7 +47,7 @@ export function wire(g: Graph, sources: Sources, surroundings: Surroundings): Wi
   const wanted = wantedSecrets(g, sources);
   const mesh = surroundings.waypoints ? meshApi(g, sources) : undefined;
   const api = gatewayApi(g, sources, mesh);
-  const { policyStatuses, ...authorized } = secured(g, sources, api);
+  const { policyStatuses, wantedJwks, ...authorized } = secured(g, sources, api);
   const resources = xdsResources(g, { ...api, ...authorized }, surroundings.bind);
   const rejected = rejectedObjects(g, sources, resources);
   const statuses = gatewayApiStatuses(g, sources, api, {
@@ -54,7 +56,7 @@ export function wire(g: Graph, sources: Sources, surroundings: Surroundings): Wi
     deployProblems: sources.deployProblems,
   });
   const all = join(g, { name: 'AllStatuses' }, [statuses, policyStatuses]);
-  return { wantedSecrets: wanted, api, ...(mesh && { mesh }), resources, statuses: all };
+  return { wantedSecrets: wanted, wantedJwks, api, ...(mesh && { mesh }), resources, statuses: all };
 }
 
 /** What proxies refused, on the objects that it was made from. A rejection of a version that is history by now says nothing. */

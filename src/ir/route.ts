@@ -4,6 +4,7 @@
  *   [RouteRule] -> [HostRoutes of one route on one host of one filter chain] -> [scope of that host]
  */
 import type { Authorization } from './authorization.ts';
+import type { JwtAuthentication } from './jwt.ts';
 import type { ObjectRef } from './object-ref.ts';
 import type { HeaderModifier, RoutePolicies } from './policy.ts';
 
@@ -113,6 +114,8 @@ export interface HostRoutes {
   readonly rules: readonly RouteRule[];
   /** Holds for every request to the host, and is the same for all routes behind one chain. */
   readonly authorization?: Authorization;
+  /** Whose tokens are believed; likewise. */
+  readonly jwt?: JwtAuthentication;
   /** Only for clients of this namespace, and instead of all other routes of the Service (GAMMA: consumer routes). Only at waypoints. */
   readonly clientNamespace?: string;
   readonly origin: ObjectRef;

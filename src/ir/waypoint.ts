@@ -5,6 +5,7 @@
  *                                  -> anything else: HTTP, [ServiceScope] by address and port
  */
 import type { Authorization } from './authorization.ts';
+import type { JwtAuthentication } from './jwt.ts';
 import type { ObjectRef } from './object-ref.ts';
 import type { HostRoutes, RouteRule } from './route.ts';
 
@@ -15,6 +16,8 @@ export interface ServicePlace {
   readonly port: number;
   /** Who may do what here. */
   readonly authorization?: Authorization;
+  /** Whose tokens are believed; only HTTP carries any. */
+  readonly jwt?: JwtAuthentication;
   readonly origin: ObjectRef;
 }
 

@@ -8,7 +8,7 @@ import type {
 } from '../kube/types/istio-security.ts';
 import type { Mesh } from './mesh.ts';
 import type { SecurityProblem } from './security-problem.ts';
-import { parseCidr, pathTemplateOf, textMatch } from './text-match.ts';
+import { isHeaderName, parseCidr, pathTemplateOf, textMatch } from './text-match.ts';
 import { principalsWithAliases } from './trust-domain.ts';
 
 /** What the values of a rule are read with. */
@@ -58,7 +58,7 @@ const path: ValueReader = (value) => {
   const template = pathTemplateOf(value);
   if (template === 'plain') return [{ kind: 'path', match: textMatch(value) }];
   if (template === 'template') return [{ kind: 'pathTemplate', template: value }];
-  return `${JSON.stringify(value)} is no path template; {*} and {**} must be whole segments, {**} the last operator, with no other *, { or }`;
+  return `${JSON.stringify(value)} is no path template; {*} and {**} must be whole segments, {**} the last operator, with no other *, { or }, no empty segment, and nothing to be escaped`;
 };
 
 const claim = (claimPath: readonly string[]): ValueReader => {
@@ -99,6 +99,7 @@ export function conditionReader(key: string): ValueReader | undefined {
   if (Object.hasOwn(plainKeys, key)) return plainKeys[key];
   const header = /^request\.headers\[([^\]]+)\]$/.exec(key)?.[1];
   if (header !== undefined) {
+    if (!isHeaderName(header.startsWith(':') ? header.slice(1) : header)) return undefined;
     return (value) => [{ kind: 'header', name: header.toLowerCase() === 'host' ? ':authority' : header, match: textMatch(value) }];
   }
   const claims = /^request\.auth\.claims((?:\[[^[\]]+\])+)$/.exec(key)?.[1];

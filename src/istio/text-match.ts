@@ -12,7 +12,12 @@ export function textMatch(value: string): TextMatch {
 /** An address or a range; undefined for anything else. */
 export function parseCidr(text: string): Cidr | undefined {
   const [address = '', bits, ...rest] = text.split('/');
-  if (rest.length > 0 || !ipaddr.isValid(address) || (ipaddr.IPv4.isValid(address) && !ipaddr.IPv4.isValidFourPartDecimal(address))) {
+  if (
+    rest.length > 0 ||
+    address.includes('%') ||
+    !ipaddr.isValid(address) ||
+    (ipaddr.IPv4.isValid(address) && !ipaddr.IPv4.isValidFourPartDecimal(address))
+  ) {
     return undefined;
   }
   const max = ipaddr.parse(address).kind() === 'ipv4' ? 32 : 128;
@@ -28,10 +33,18 @@ export function pathTemplateOf(path: string): 'plain' | 'template' | 'invalid' {
   if (!path.includes('{*}') && !path.includes('{**}')) return 'plain';
   if (!path.startsWith('/')) return 'invalid';
   let open = false;
-  for (const segment of path.slice(1).split('/')) {
+  const segments = path.slice(1).split('/');
+  // Envoy 1.40 does not refuse other templates, it ends: an empty segment, or a character that a path cannot have.
+  if (segments.slice(0, -1).includes('') || !/^[\w\-.~!$&'()+,;:@=%/{*}]+$/.test(path)) return 'invalid';
+  for (const segment of segments) {
     const operator = segment === '{*}' || segment === '{**}';
     if ((operator && open) || (!operator && /[*{}]/.test(segment))) return 'invalid';
     if (segment === '{**}') open = true;
   }
   return 'template';
+}
+
+/** A token of RFC 9110. */
+export function isHeaderName(text: string): boolean {
+  return /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(text);
 }

@@ -5,10 +5,12 @@
  * and scopes of exact hosts switch off those that none of their routes uses, which costs a request nothing.
  */
 import type { Authorization } from '../../ir/authorization.ts';
+import type { JwtAuthentication } from '../../ir/jwt.ts';
 import type { RoutePolicies } from '../../ir/policy.ts';
 import type { Any } from '../proto/index.ts';
 import { buffer } from './buffer.ts';
 import { cors } from './cors.ts';
+import { jwtAuthn } from './jwt-authn.ts';
 import { localRateLimit } from './local-ratelimit.ts';
 import { rbacFilters } from './rbac.ts';
 import { headerTransformation, transformation } from './transformation.ts';
@@ -30,10 +32,12 @@ export interface PolicyFilter {
 /** What holds for all requests of a scope. */
 export interface ScopeSecurity {
   readonly authorization?: Authorization;
+  readonly jwt?: JwtAuthentication;
 }
 
 export const policyFilters: readonly PolicyFilter[] = [
   cors, // first: a preflight request carries no credentials and must be answered before anything refuses it
+  jwtAuthn, // who asks, before it matters
   ...rbacFilters, // before what costs: audit, deny, allow, as Istio orders them
   localRateLimit, // before buffering: a request that is refused should cost nothing
   buffer, // whatever follows wants the body whole

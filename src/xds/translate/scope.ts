@@ -4,12 +4,11 @@
  * An exact host has a scope of its own, so that a change of it is one small resource at any number of hosts. Wildcard hosts of a chain
  * share the scope `*`, which the fallback filters choose when the exact one has no route (scope-key.ts).
  */
-import type { Authorization } from '../../ir/authorization.ts';
 import { hostScopeName, wildcardHost } from '../../ir/names.ts';
 import { type ObjectRef, refKey } from '../../ir/object-ref.ts';
 import { compareMatches, compareOrder, compareText } from '../../ir/precedence.ts';
 import type { HostRoutes, HttpMatch, RouteRule } from '../../ir/route.ts';
-import { policyFilters, scopeFilterConfigs } from '../filters/order.ts';
+import { type ScopeSecurity, policyFilters, scopeFilterConfigs } from '../filters/order.ts';
 import { type Any, type Route, type VirtualHost, any, encode } from '../proto/index.ts';
 import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
 import { routeOf } from './route.ts';
@@ -49,7 +48,7 @@ export function scopeResource(items: readonly HostRoutes[]): XdsResource | undef
       request_headers_to_remove: [scopeHeader],
       typed_per_filter_config: {
         ...(wildcard ? noopFilters : idleFilters[first.entry.scheme]),
-        ...(first.authorization && scopeFilterConfigs({ authorization: first.authorization })),
+        ...scopeFilterConfigs(first),
       },
       max_direct_response_body_size_bytes: { value: 1 << 20 },
     },
@@ -60,7 +59,7 @@ export function scopeResource(items: readonly HostRoutes[]): XdsResource | undef
     name,
     version: versionOf(bytes),
     bytes,
-    origins: originsOf(items, first.authorization),
+    origins: originsOf(items, first),
     clusters: clustersOf(items),
   };
 }
@@ -126,8 +125,13 @@ function idle(lookups: readonly { readonly name: string }[]): Record<string, Any
 }
 
 /** The objects that a scope was made from. */
-export function originsOf(items: readonly { readonly origin: ObjectRef }[], authorization?: Authorization): readonly ObjectRef[] {
-  const refs = new Map([...items.map((i) => i.origin), ...(authorization?.origins ?? [])].map((o) => [refKey(o), o]));
+export function originsOf(items: readonly { readonly origin: ObjectRef }[], security: ScopeSecurity = {}): readonly ObjectRef[] {
+  const refs = new Map(
+    [...items.map((i) => i.origin), ...(security.authorization?.origins ?? []), ...(security.jwt?.origins ?? [])].map((o) => [
+      refKey(o),
+      o,
+    ]),
+  );
   return [...refs.values()];
 }
 

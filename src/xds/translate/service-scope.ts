@@ -32,7 +32,7 @@ export function serviceScopeResource(place: ServiceScope): XdsResource {
       request_headers_to_remove: [scopeHeader],
       typed_per_filter_config: {
         ...idleFilters.http,
-        ...(place.authorization && scopeFilterConfigs({ authorization: place.authorization })),
+        ...scopeFilterConfigs(place),
       },
       max_direct_response_body_size_bytes: { value: 1 << 20 },
     },
@@ -43,7 +43,7 @@ export function serviceScopeResource(place: ServiceScope): XdsResource {
     name,
     version: versionOf(bytes),
     bytes,
-    origins: originsOf([...items, place], place.authorization),
+    origins: originsOf([...items, place], place),
     clusters: clustersOf([...items, { rules: [place.byDefault] }]),
   };
 }

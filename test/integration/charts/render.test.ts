@@ -174,6 +174,7 @@ describe('rights', () => {
       'udproutes.gateway.networking.k8s.io',
       'trafficpolicies.gateway.kgateway.dev',
       'authorizationpolicies.security.istio.io',
+      'requestauthentications.security.istio.io',
     ];
     expect(rights(await rulesOf('ClusterRole'))).toEqual({
       ...Object.fromEntries([...watched, ...watchedForWaypoints].map((r) => [resourceName(r), read])),

@@ -14,8 +14,8 @@ import { type Authorization, peerPrincipalState } from '../../../src/ir/authoriz
 import { authorizationOf, parseAuthorization } from '../../../src/istio/authorization.ts';
 import { type Mesh, defaultMesh } from '../../../src/istio/mesh.ts';
 import type { AuthorizationPolicySpec } from '../../../src/kube/types/istio-security.ts';
-import { policyFilters, scopeFilterConfigs } from '../../../src/xds/filters/order.ts';
-import { type ConfigListenerFilter, type FilterChain, type HttpFilter, any, encode } from '../../../src/xds/proto/index.ts';
+import { type ScopeSecurity, policyFilters, scopeFilterConfigs } from '../../../src/xds/filters/order.ts';
+import { type ConfigListenerFilter, type FilterChain, any, encode } from '../../../src/xds/proto/index.ts';
 import { networkRbacFilters } from '../../../src/xds/translate/network-rbac.ts';
 import { envoyPath } from '../envoy.ts';
 import { eventually, freePorts } from '../local.ts';
@@ -63,11 +63,8 @@ export interface AuthorizationProxy {
 
 const firstTcpPort = 20_000;
 
-/** Starts an Envoy that enforces each of `cases` on a route and in a TCP chain of its own. `jwt` stands before authorization. */
-export async function startAuthorizationProxy(
-  cases: readonly (Authorization | undefined)[],
-  jwt?: HttpFilter,
-): Promise<AuthorizationProxy> {
+/** Starts an Envoy that enforces each of `cases` on a route and in a TCP chain of its own. */
+export async function startAuthorizationProxy(cases: readonly ScopeSecurity[]): Promise<AuthorizationProxy> {
   const [httpPort = 0, tcpPort = 0, adminPort = 0] = await freePorts(3);
   const folder = mkdtempSync(join(tmpdir(), 'kgateway-authorization-'));
   const file = join(folder, 'bootstrap.pb');
@@ -81,10 +78,7 @@ export async function startAuthorizationProxy(
   const bootstrap = encode('envoy.config.bootstrap.v3.Bootstrap', {
     admin: { address: socket(adminPort) },
     static_resources: {
-      listeners: [
-        listener('http', httpPort, [{ filters: [identity, httpManager(cases, jwt)] }]),
-        listener('tcp', tcpPort, cases.map(tcpChain)),
-      ],
+      listeners: [listener('http', httpPort, [{ filters: [identity, httpManager(cases)] }]), listener('tcp', tcpPort, cases.map(tcpChain))],
     },
   });
   writeFileSync(file, bootstrap);
@@ -100,13 +94,13 @@ export async function startAuthorizationProxy(
   };
   try {
     await eventually('Envoy is ready', () => {
-      if (child.exitCode !== null) return true;
+      if (child.exitCode !== null || child.signalCode !== null) return true;
       return fetch(`http://127.0.0.1:${adminPort}/ready`).then((r) => r.ok);
     });
-    if (child.exitCode !== null) throw new Error(`Envoy refused the configuration:\n${log.slice(-4000)}`);
+    if (child.exitCode !== null || child.signalCode !== null) throw new Error(`Envoy ended: ${child.exitCode ?? child.signalCode}`);
   } catch (error) {
     await stop();
-    throw error;
+    throw new Error(`Envoy does not start with this configuration:\n${log.slice(-4000)}`, { cause: error });
   }
   return {
     http: (index, call) => httpStatus(httpPort, index, call),
@@ -148,7 +142,7 @@ const identity: ConfigListenerFilter = {
   }),
 };
 
-function httpManager(cases: readonly (Authorization | undefined)[], jwt?: HttpFilter): ConfigListenerFilter {
+function httpManager(cases: readonly ScopeSecurity[]): ConfigListenerFilter {
   return {
     name: 'envoy.filters.network.http_connection_manager',
     typed_config: any('envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', {
@@ -157,7 +151,6 @@ function httpManager(cases: readonly (Authorization | undefined)[], jwt?: HttpFi
       xff_num_trusted_hops: 1,
       normalize_path: { value: true },
       http_filters: [
-        ...(jwt ? [jwt] : []),
         ...policyFilters.map((f) => ({ name: f.name, typed_config: f.chain })),
         { name: 'envoy.filters.http.router', typed_config: any('envoy.extensions.filters.http.router.v3.Router', {}) },
       ],
@@ -166,10 +159,10 @@ function httpManager(cases: readonly (Authorization | undefined)[], jwt?: HttpFi
           {
             name: 'all',
             domains: ['*'],
-            routes: cases.map((authorization, i) => ({
+            routes: cases.map((security, i) => ({
               match: { prefix: '/', headers: [{ name: 'x-case', string_match: { exact: String(i) } }] },
               direct_response: { status: 200 },
-              typed_per_filter_config: scopeFilterConfigs(authorization ? { authorization } : {}),
+              typed_per_filter_config: scopeFilterConfigs(security),
             })),
           },
         ],
@@ -178,7 +171,7 @@ function httpManager(cases: readonly (Authorization | undefined)[], jwt?: HttpFi
   };
 }
 
-function tcpChain(authorization: Authorization | undefined, index: number): FilterChain {
+function tcpChain({ authorization }: ScopeSecurity, index: number): FilterChain {
   return {
     name: `tcp-${index}`,
     filter_chain_match: { destination_port: { value: firstTcpPort + index } },

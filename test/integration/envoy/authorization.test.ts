@@ -2,8 +2,9 @@
 import { createHmac } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Authorization } from '../../../src/ir/authorization.ts';
+import type { JwtAuthentication } from '../../../src/ir/jwt.ts';
 import type { AuthorizationPolicySpec, AuthorizationRule } from '../../../src/kube/types/istio-security.ts';
-import { type HttpFilter, any } from '../../../src/xds/proto/index.ts';
+import type { ScopeSecurity } from '../../../src/xds/filters/order.ts';
 import { type AuthorizationProxy, type HttpCall, authorize, startAuthorizationProxy } from './authorization-proxy.ts';
 
 const frontend = 'spiffe://cluster.local/ns/web/sa/frontend';
@@ -15,17 +16,23 @@ function token(claims: Readonly<Record<string, unknown>>): Readonly<Record<strin
   return { authorization: `Bearer ${text}.${createHmac('sha256', key).update(text).digest('base64url')}` };
 }
 
-const verifiesTokens: HttpFilter = {
-  name: 'envoy.filters.http.jwt_authn',
-  typed_config: any('envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication', {
-    providers: {
-      p: {
-        local_jwks: { inline_string: JSON.stringify({ keys: [{ kty: 'oct', kid: 'k', alg: 'HS256', k: key.toString('base64url') }] }) },
-        payload_in_metadata: 'payload',
-      },
+/** Believes tokens of every issuer that are signed with the key. */
+const jwt: JwtAuthentication = {
+  providers: [
+    {
+      name: 'anybody',
+      issuer: '',
+      audiences: [],
+      jwks: JSON.stringify({ keys: [{ kty: 'oct', kid: 'k', alg: 'HS256', k: key.toString('base64url') }] }),
+      fromHeaders: [],
+      fromParams: [],
+      fromCookies: [],
+      forward: false,
+      claimHeaders: [],
+      spaceDelimitedClaims: [],
     },
-    rules: [{ match: { prefix: '/' }, requires: { requires_any: { requirements: [{ provider_name: 'p' }, { allow_missing: {} }] } } }],
-  }),
+  ],
+  origins: [],
 };
 
 /** One ALLOW rule: the requests that it lets through, and those that it does not. */
@@ -312,14 +319,12 @@ const denied = (rule: AuthorizationRule): Authorization | undefined => authorize
 let proxy: AuthorizationProxy;
 
 beforeAll(async () => {
-  proxy = await startAuthorizationProxy(
-    [
-      ...entries.map(([, { rule }]) => authorize([{ rules: [rule] }])),
-      ...entries.map(([, { rule }]) => denied(rule)),
-      ...together.map(({ specs, annotations }) => authorize(specs, annotations)),
-    ],
-    verifiesTokens,
-  );
+  const security = (authorization: Authorization | undefined): ScopeSecurity => ({ jwt, ...(authorization && { authorization }) });
+  proxy = await startAuthorizationProxy([
+    ...entries.map(([, { rule }]) => security(authorize([{ rules: [rule] }]))),
+    ...entries.map(([, { rule }]) => security(denied(rule))),
+    ...together.map(({ specs, annotations }) => security(authorize(specs, annotations))),
+  ]);
 });
 
 afterAll(() => proxy.stop());
@@ -350,3 +355,62 @@ test('dry runs are counted', async () => {
   expect(counters['http.http.rbac.istio_dry_run_deny_.shadow_denied']).toBeGreaterThan(0);
   expect(counters['http.http.rbac.istio_dry_run_allow_.shadow_allowed']).toBeGreaterThan(0);
 });
+
+/** What Envoy refuses leaves the configuration before in force: so nothing that a policy can say may be refused. */
+test('Envoy accepts every value that we accept', async () => {
+  const values = [
+    '**',
+    '*a*',
+    'a b',
+    'ä',
+    '\\',
+    '(',
+    '[a',
+    '{',
+    '{*',
+    '%',
+    '%zz',
+    '"',
+    "'",
+    '*/',
+    '/*',
+    '/',
+    '//',
+    'a/*/b',
+    '\n',
+    '*\n',
+    '😀',
+  ];
+  const templates = values.flatMap((v) => [`/{*}/${v}`, `/${v}/{**}`]);
+  const keys = [
+    'request.headers[a]',
+    'request.headers[:path]',
+    'request.headers[a b]',
+    'request.headers[ä]',
+    'request.auth.claims[ä b]',
+    'experimental.envoy.filters.x[y]',
+  ];
+  const rules: readonly AuthorizationRule[] = [
+    ...['principals', 'requestPrincipals', 'namespaces', 'trustDomains'].flatMap((f) => values.map((v) => from({ [f]: [v] }))),
+    ...values.map((v) => from({ serviceAccounts: [v] })),
+    ...['hosts', 'methods', 'paths'].flatMap((f) => values.map((v) => to({ [f]: [v] }))),
+    ...[
+      ...templates,
+      ...[..."-._~!$&'()+,;:@=%"].map((c) => `/{*}/a${c}b/${c}`),
+      '/{*}/{*}/{*}/{*}/{*}/{*}/{*}',
+      '/{**}',
+      '/{*}',
+      '/a//{*}',
+      '/{**}/',
+    ].map((v) => to({ paths: [v] })),
+    ...['::1', 'fe80::1%eth0', '::ffff:10.0.0.1', '10.0.0.1/0', '010.0.0.1', '1.2', 'fd00::/64'].map((v) => from({ ipBlocks: [v] })),
+    ...keys.flatMap((k) => values.map((v) => when(k, v))),
+    ...values.map((v) => when(v, 'x')),
+  ];
+  const odd = await startAuthorizationProxy(rules.map((rule) => ({ jwt, authorization: authorize([{ rules: [rule] }]) ?? never() })));
+  await odd.stop();
+});
+
+function never(): never {
+  throw new Error('unreachable');
+}

@@ -1,0 +1,70 @@
+/**
+ * [JwtAuthentication] -> jwt_authn, whole on each scope.
+ *
+ * On a route jwt_authn itself can only choose among requirements of the listener; so it stands in a composite filter, whose content a route
+ * does replace, and a new key of an issuer changes no listener.
+ */
+import type { JwtAuthentication, JwtProvider } from '../../ir/jwt.ts';
+import { type Any, type JwtProvider as Provider, type JwtRequirement, any } from '../proto/index.ts';
+import type { PolicyFilter } from './order.ts';
+import { jwtMetadata } from './rbac-rule.ts';
+
+const skip = any('envoy.extensions.filters.common.matcher.action.v3.SkipFilter', {});
+
+/** RequestAuthentications of a scope. */
+export const jwtAuthn: PolicyFilter = {
+  name: 'kgateway.jwt_authn',
+  chain: any('envoy.extensions.common.matching.v3.ExtensionWithMatcher', {
+    extension_config: {
+      name: 'composite',
+      typed_config: any('envoy.extensions.filters.http.composite.v3.Composite', {}),
+    },
+    xds_matcher: { on_no_match: { action: { name: 'skip', typed_config: skip } } },
+  }),
+  forRoute: () => undefined,
+  forScope: ({ jwt }) => jwt && execute('envoy.filters.http.jwt_authn', jwtAuthentication(jwt)),
+};
+
+/** What a composite filter is to be, whatever the request. */
+function execute(name: string, config: Any): Any {
+  const action = any('envoy.extensions.filters.http.composite.v3.ExecuteFilterAction', { typed_config: { name, typed_config: config } });
+  return any('envoy.extensions.common.matching.v3.ExtensionWithMatcherPerRoute', {
+    xds_matcher: { on_no_match: { action: { name: 'execute', typed_config: action } } },
+  });
+}
+
+function jwtAuthentication({ providers }: JwtAuthentication): Any {
+  return any('envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication', {
+    providers: Object.fromEntries(providers.map((p) => [p.name, providerOf(p)])),
+    rules: [{ match: { prefix: '/' }, requires: requirementOf(providers.map((p) => p.name)) }],
+    bypass_cors_preflight: true,
+  });
+}
+
+/**
+ * A token that is there must be valid. With several providers: one of them accepts it, or none finds one where it looks
+ * (Istio: RequestAuthentication.jwtRules).
+ */
+function requirementOf(names: readonly string[]): JwtRequirement {
+  const either = (requirements: readonly JwtRequirement[]): JwtRequirement => ({ requires_any: { requirements } });
+  const optional = names.map((provider_name) => either([{ provider_name }, { allow_missing: {} }]));
+  const [only, ...others] = optional;
+  if (only && others.length === 0) return only;
+  return either([...names.map((provider_name) => ({ provider_name })), { requires_all: { requirements: optional } }]);
+}
+
+function providerOf(p: JwtProvider): Provider {
+  return {
+    issuer: p.issuer,
+    audiences: [...p.audiences],
+    local_jwks: { inline_string: p.jwks },
+    forward: p.forward,
+    from_headers: p.fromHeaders.map(({ name, prefix }) => ({ name, value_prefix: prefix })),
+    from_params: [...p.fromParams],
+    from_cookies: [...p.fromCookies],
+    ...(p.payloadHeader !== undefined && { forward_payload_header: p.payloadHeader }),
+    claim_to_headers: p.claimHeaders.map(({ header, claim }) => ({ header_name: header, claim_name: claim })),
+    payload_in_metadata: jwtMetadata.key,
+    normalize_payload_in_metadata: { space_delimited_claims: [...new Set(['scope', 'permission', ...p.spaceDelimitedClaims])] },
+  };
+}
