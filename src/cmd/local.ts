@@ -19,7 +19,6 @@ import { createResourceStore } from '../xds/store.ts';
 import { type Echo, startEcho, startUdpEcho } from './echo-server.ts';
 import { type EnvoyProcess, startEnvoy } from './envoy-process.ts';
 import { connectLines, curlLines, statusTable } from './local-report.ts';
-import { curlLines, statusTable } from './local-report.ts';
 import { fetchJwks } from './jwks.ts';
 import type { Logger } from './log.ts';
 import { objectSources } from './object-sources.ts';
