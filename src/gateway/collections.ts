@@ -145,10 +145,10 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs, mesh: MeshInputs 
   const policiesByTarget = policies.index('target', attachmentKeys);
 
   const bound = mesh?.boundServices ?? join(g, { name: 'BoundServices' }, []);
-  const ports = servicePorts(g, bound, services);
   const attachment = { gateways, namespaces, services: serviceParents(bound) };
   const routes = routeCollections(g, inputs, { services, grants }, attachment);
   const { rules, parents } = routes;
+  const ports = servicePorts(g, bound, services, parents);
   const l4 = l4Collections(g, gateways, routes.l4Rules, routes.l4Parents);
   const served = map(g, parents, { name: 'ServedRoutes' }, (ctx, route) =>
     serveRoute(ctx, { rules, gateways, policies, policiesByTarget }, route),

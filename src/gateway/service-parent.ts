@@ -27,7 +27,10 @@ export function serviceParents(bound: Collection<BoundService>): ServiceParents 
   return { bound, byParent };
 }
 
-/** True when the port speaks a form of HTTP, by its declaration: sniffing would stall protocols in which the server speaks first. */
+/**
+ * True when the port speaks a form of HTTP, by its declaration: sniffing would stall protocols in which the server speaks first.
+ * A port without declaration speaks HTTP when a route for HTTP names it.
+ */
 export function speaksHttp(port: MeshPort): boolean {
   return port.protocol === 'http' || port.protocol === 'http2' || port.protocol === 'grpc' || port.protocol === 'grpc-web';
 }
@@ -73,9 +76,12 @@ function attachAt({ waypoint, service }: BoundService, route: AttachingRoute, pa
       (parentRef.sectionName === undefined || p.name === parentRef.sectionName),
   );
   if (named.length === 0) return refuse(`${subject} has no such port; it has ${describePorts(service.ports)}`);
-  const ports = named.filter(speaksHttp);
+  const explicit = parentRef.port !== undefined || parentRef.sectionName !== undefined || service.ports.length === 1;
+  const ports = named.filter((p) => speaksHttp(p) || (explicit && p.protocol === 'auto'));
   if (ports.length === 0) {
-    return refuse(`Ports ${describePorts(named)} of ${subject} are not HTTP; set appProtocol: http, or begin their names with http`);
+    return refuse(
+      `Ports ${describePorts(named)} of ${subject} are not declared to speak HTTP; set appProtocol: http, begin their names with http, or name the port in parentRefs`,
+    );
   }
   const hosts = route.hostnames?.length ? [...new Set(route.hostnames.map((h) => h.toLowerCase()))] : [anyHost];
   const listeners = ports.map(({ port }): AttachedListener => ({

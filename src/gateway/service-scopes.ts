@@ -21,6 +21,7 @@ import { serviceCluster } from './backendref.ts';
 import type { GatewayView } from './gateway.ts';
 import { serviceEntryCluster } from './service-entry-cluster.ts';
 import { speaksHttp } from './service-parent.ts';
+import type { RouteParents } from './route.ts';
 import { replacedBody } from './route-rule.ts';
 import type { ServiceView } from './views.ts';
 
@@ -38,7 +39,15 @@ export interface ServicePort {
 }
 
 /** The ports of all Services behind waypoints. Those whose endpoints we cannot find are left out. */
-export function servicePorts(g: Graph, bound: Collection<BoundService>, services: Collection<ServiceView>): Collection<ServicePort> {
+export function servicePorts(
+  g: Graph,
+  bound: Collection<BoundService>,
+  services: Collection<ServiceView>,
+  parents: Collection<RouteParents>,
+): Collection<ServicePort> {
+  const routedChains = parents.index('service chain', (p) => [
+    ...new Set(p.parents.flatMap((x) => x.listeners.flatMap((l) => (l.listener === undefined ? [`${x.gateway}|${l.chain}`] : [])))),
+  ]);
   return flatMap(g, bound, { name: 'ServicePorts', key: (p: ServicePort) => p.key }, (ctx, { waypoint, service }) =>
     service.ports.flatMap((port): ServicePort[] => {
       // Without an address no connection can ask for it.
@@ -46,10 +55,11 @@ export function servicePorts(g: Graph, bound: Collection<BoundService>, services
       const cluster = clusterOf(ctx, services, service, port);
       if (!cluster) return [];
       const chain = serviceChain(`${service.kind}/${service.key}`, port.port);
-      const http = speaksHttp(port);
+      const key = `${waypoint}|${chain}`;
+      const http = speaksHttp(port) || (port.protocol === 'auto' && ctx.fetch(parents, { index: routedChains, is: key }).length > 0);
       return [
         {
-          key: `${waypoint}|${chain}`,
+          key,
           scope: waypoint,
           chain,
           addresses: service.addresses,
