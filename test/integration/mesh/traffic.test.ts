@@ -1,0 +1,105 @@
+// A waypoint between real Pods, with the test double of ztunnel (test/mesh). It works in the network namespaces of Pods, so the cluster has to run
+// on this machine: the lab.
+import { connect } from 'node:net';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Namespaces } from '../../../src/kube/resources.ts';
+import { type Ztunnel, startZtunnel } from '../../mesh/ztunnel.ts';
+import { kubeconfig } from '../cluster.ts';
+import { eventually, kubectl, useCluster } from '../cluster/cluster.ts';
+
+const cluster = useCluster();
+let ztunnel: Ztunnel;
+let timer: NodeJS.Timeout;
+
+const echo = (name: string): string => `
+apiVersion: v1
+kind: Service
+metadata: {name: ${name}}
+spec: {selector: {app: ${name}}, ports: [{name: http, port: 80, targetPort: 8080}, {name: tcp, port: 9090}, {name: grpc, port: 7070}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: ${name}}
+spec:
+  selector: {matchLabels: {app: ${name}}}
+  template:
+    metadata: {labels: {app: ${name}}}
+    spec:
+      containers:
+        - name: echo
+          image: registry.k8s.io/gateway-api/echo-advanced:v1.5.1
+          args: [--tcp=9090, --port=8080, --grpc=7070]
+          readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}
+---
+`;
+
+beforeAll(async () => {
+  await cluster.patch(Namespaces, cluster.namespace, {
+    metadata: { labels: { 'istio.io/dataplane-mode': 'ambient', 'istio.io/use-waypoint': 'wp' } },
+  });
+  await cluster.apply(`${echo('one')}${echo('two')}
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: wp}
+spec:
+  gatewayClassName: kgateway-waypoint
+  listeners: [{name: proxy, port: 15088, protocol: istio.io/PROXY}]
+`);
+  ztunnel = await startZtunnel(await kubeconfig());
+  timer = setInterval(() => void ztunnel.sync().catch(() => {}), 300);
+  for (const name of ['one', 'two', 'wp']) await cluster.rolledOut(name);
+  await eventually(async () => expect(await get('two', 'http://one/')).toContain('RequestHeader=X-Forwarded-For'));
+}, 120_000);
+
+afterAll(() => {
+  clearInterval(timer);
+  ztunnel.stop();
+});
+
+/** What the echo client of a Deployment prints about its requests. */
+async function get(from: string, ...args: readonly string[]): Promise<string> {
+  return kubectl('-n', cluster.namespace, 'exec', `deploy/${from}`, '-c', 'echo', '--', 'client', ...args);
+}
+
+describe('requests between Pods', () => {
+  test('go through the waypoint, and their backend learns who asked', async () => {
+    const [client] = await cluster.pods('app=two');
+    const answer = await get('two', 'http://one/');
+    expect(answer).toContain(`RequestHeader=X-Forwarded-For:${client?.status?.podIP}`);
+    expect(answer).toMatch(/Hostname=one-/);
+  });
+
+  test('over gRPC as well', async () => {
+    expect(await get('two', 'grpc://one:7070')).toMatch(/Hostname=one-/);
+  });
+
+  test('over TCP pass as they are', async () => {
+    expect(await get('two', 'tcp://one:9090')).toMatch(/Hostname=one-/);
+  });
+
+  test('follow routes of the Service', async () => {
+    await cluster.apply(`
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: one}
+spec:
+  parentRefs: [{group: '', kind: Service, name: one, port: 80}]
+  rules: [{matches: [{path: {value: /two}}], backendRefs: [{name: two, port: 80}]}, {backendRefs: [{name: one, port: 80}]}]
+`);
+    await eventually(async () => expect(await get('two', 'http://one/two')).toMatch(/Hostname=two-/));
+    expect(await get('two', 'http://one/')).toMatch(/Hostname=one-/);
+    expect((await cluster.routeConditions('one')).map((c) => `${c.type}=${c.status}`)).toContain('Accepted=True');
+  });
+});
+
+test('nobody but the ztunnel of its Pod reaches the listener of a waypoint: a forged identity has nowhere to go', async () => {
+  const pods = await cluster.pods('gateway.networking.k8s.io/gateway-name=wp');
+  expect(pods.length).toBeGreaterThan(0);
+  for (const pod of pods) {
+    const code = await new Promise((resolve) => {
+      const socket = connect(15_088, pod.status?.podIP ?? '', () => resolve('connected'));
+      socket.on('error', (error: NodeJS.ErrnoException) => resolve(error.code));
+    });
+    expect(code).toBe('ECONNREFUSED');
+  }
+});
