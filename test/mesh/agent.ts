@@ -65,8 +65,17 @@ async function capture(c: Capture, self: { readonly address: string; readonly pr
 /** Replaces the rules in one transaction. */
 function redirect(): void {
   const rules = [...captured.values()].map((c) => `ip daddr ${c.capture.address} tcp dport ${c.capture.port} redirect to :${c.port}`);
-  const chain = `table ip ${table} { chain output { type nat hook output priority -100; ${rules.join('; ')} } }`;
-  execFileSync('nft', ['-f', '-'], { input: `table ip ${table}\ndelete table ip ${table}\n${chain}\n` });
+  const lines = [
+    `table ip ${table}`,
+    `delete table ip ${table}`,
+    `table ip ${table} {`,
+    'chain output {',
+    'type nat hook output priority -100;',
+    ...rules,
+    '}',
+    '}',
+  ];
+  execFileSync('nft', ['-f', '-'], { input: `${lines.join('\n')}\n` });
 }
 
 async function perform(duty: Duty): Promise<void> {
