@@ -6,6 +6,7 @@ import { Namespaces } from '../../../src/kube/resources.ts';
 import { type Ztunnel, startZtunnel } from '../../mesh/ztunnel.ts';
 import { kubeconfig } from '../cluster.ts';
 import { eventually, kubectl, useCluster } from '../cluster/cluster.ts';
+import { enableWaypoints } from './enable.ts';
 
 const cluster = useCluster();
 let ztunnel: Ztunnel;
@@ -34,6 +35,7 @@ spec:
 `;
 
 beforeAll(async () => {
+  await enableWaypoints();
   await cluster.patch(Namespaces, cluster.namespace, {
     metadata: { labels: { 'istio.io/dataplane-mode': 'ambient', 'istio.io/use-waypoint': 'wp' } },
   });

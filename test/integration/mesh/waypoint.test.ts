@@ -1,8 +1,4 @@
 // A waypoint as it is deployed: what istiod and ztunnel need to find on it, when it is announced, and what is refused.
-import { execFile } from 'node:child_process';
-import { homedir } from 'node:os';
-import { delimiter, join } from 'node:path';
-import { promisify } from 'node:util';
 import { beforeAll, expect, test } from 'vitest';
 import {
   Deployments,
@@ -15,20 +11,15 @@ import {
   WorkloadEntries,
 } from '../../../src/kube/resources.ts';
 import type { Condition } from '../../../src/kube/types/meta.ts';
-import { kubeconfig } from '../cluster.ts';
-import { eventually, installNamespace, kubectl, useCluster } from '../cluster/cluster.ts';
+import { eventually, useCluster } from '../cluster/cluster.ts';
+import { enableWaypoints } from './enable.ts';
 import { ensureIstio } from './istio.ts';
 
 const cluster = useCluster();
 
 beforeAll(async () => {
   await ensureIstio(cluster.client);
-  const labHome = process.env['LAB_HOME'] ?? join(homedir(), '.cache', 'lab');
-  const env = { ...process.env, PATH: [process.env['PATH'], join(labHome, 'bin')].join(delimiter), KUBECONFIG: await kubeconfig() };
-  const chart = join(import.meta.dirname, '../../../charts/kgateway');
-  const set = ['--reuse-values', '--set', 'waypoint.enabled=true'];
-  await promisify(execFile)('helm', ['upgrade', '-n', installNamespace, 'kgateway', chart, ...set], { env });
-  await kubectl('-n', installNamespace, 'rollout', 'status', 'deployment/kgateway', '--timeout=90s');
+  await enableWaypoints();
 }, 200_000);
 
 const waypoint = (name: string, listener = 'name: proxy, port: 15088, protocol: istio.io/PROXY'): string => `
