@@ -225,6 +225,53 @@ describe('routes of a Service', () => {
   });
 });
 
+describe('an AuthorizationPolicy', () => {
+  const policy = (name: string, spec: string): string => `---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: ${name} }
+spec: ${spec}
+`;
+
+  test('of a Service decides by the identity of the client, over HTTP and TCP, and for no other Service', async () => {
+    const from = "rules: [{ from: [{ source: { namespaces: ['bad'] } }] }]";
+    await gateway.write('policy.yaml', policy('deny', `{ targetRefs: [{ kind: Service, name: echo }], action: DENY, ${from} }`));
+    await eventually('the policy holds', async () => (await get('/', { principal: identity('bad') })).status === 403);
+    expect((await get('/two', { port: 8080, principal: identity('bad') })).status).toBe(403);
+    expect((await get('/', { principal: identity('good') })).status).toBe(200);
+    expect((await get('/', { address: '10.96.0.2', principal: identity('bad') })).status).toBe(200);
+    expect(await greetingOf(await dial({ port: 25, principal: identity('bad') }))).toBe('');
+    expect(await greetingOf(await dial({ port: 25, principal: identity('good') }))).toBe('220 ready\r\n');
+    await gateway.remove('policy.yaml');
+    await eventually('the policy is gone', async () => (await get('/', { principal: identity('bad') })).status === 200);
+  });
+
+  test('of the waypoint that cannot be translated lets nobody in', async () => {
+    const broken = "rules: [{ from: [{ source: { ipBlocks: ['not an address'] } }] }]";
+    await gateway.write(
+      'policy.yaml',
+      policy('broken', `{ targetRefs: [{ group: gateway.networking.k8s.io, kind: Gateway, name: gw }], action: ALLOW, ${broken} }`),
+    );
+    await eventually('the policy holds', async () => (await get('/', { principal: identity('good') })).status === 403);
+    expect((await get('/', { address: '10.96.0.2' })).status).toBe(403);
+    expect(await greetingOf(await dial({ port: 25, principal: identity('good') }))).toBe('');
+    await gateway.remove('policy.yaml');
+    await eventually('the policy is gone', async () => (await get('/')).status === 200);
+  });
+});
+
+/** What the server says until it closes the connection. */
+function greetingOf(socket: Socket): Promise<string> {
+  return new Promise((resolve) => {
+    let text = '';
+    socket.on('data', (data: Buffer) => (text += data.toString()));
+    socket.on('error', () => {});
+    socket.on('close', () => resolve(text));
+    // RBAC decides on the first bytes or at their end, whichever there is.
+    socket.end();
+  });
+}
+
 /** One request after the other on an open connection. */
 function heldAnswers(socket: Socket): { next(): Promise<string> } {
   return {
