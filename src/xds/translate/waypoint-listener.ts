@@ -77,17 +77,21 @@ const clientIdentity: ConfigListenerFilter = {
   }),
 };
 
-/** Takes every connection that no TCP Service asked for; where there is no Service at the address, the answer is 404. */
+/**
+ * What a proxy before us said about the client is believed: behind an ingress, `X-Forwarded-Proto` stays `https`, and `remote.ip` of policies is the
+ * address that the ingress saw. Takes every connection that no TCP Service asked for; where there is no Service at the address, the
+ * answer is 404.
+ */
 const httpChain: FilterChain = {
   name: 'http',
   filters: [
     clientIdentity,
     {
       name: 'envoy.filters.network.http_connection_manager',
-      typed_config: any(
-        'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
-        connectionManager(serviceScopedRoutes, serviceScopeKeyMutation),
-      ),
+      typed_config: any('envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', {
+        ...connectionManager(serviceScopedRoutes, serviceScopeKeyMutation),
+        xff_num_trusted_hops: 1,
+      }),
     },
   ],
 };

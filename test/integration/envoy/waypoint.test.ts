@@ -156,6 +156,11 @@ describe('without routes', () => {
     expect(headers['x-forwarded-for']).toBe('10.1.2.3');
     expect(headers).not.toHaveProperty('x-kgateway-scope');
   });
+
+  test('what an ingress before us said about the client stays', async () => {
+    const { headers } = echoOf(await get('/', { headers: { 'x-forwarded-proto': 'https', 'x-forwarded-for': '203.0.113.9' } }));
+    expect(headers).toMatchObject({ 'x-forwarded-proto': 'https', 'x-forwarded-for': '203.0.113.9,10.1.2.3' });
+  });
 });
 
 describe('connections', () => {
