@@ -28,7 +28,8 @@ function dial({
   return new Promise((resolve, reject) => {
     const socket = connect(gateway.port(15_088), '127.0.0.1');
     opened.add(socket);
-    socket.once('error', reject);
+    // Stays: a connection that a policy ends may be reset when nobody waits for it any more.
+    socket.on('error', reject);
     socket.once('connect', () => {
       const source = { address: address.includes(':') ? 'fd00::99' : '10.1.2.3', port: 40_000 };
       const header: ProxyHeader = { source, destination: { address, port }, ...(principal !== undefined && { principal }) };
