@@ -91,7 +91,7 @@ const ofEcho = "{ group: '', kind: Service, name: echo, namespace: default, port
 beforeAll(async () => {
   one = await startBackend('one');
   two = await startBackend('two');
-  greeter = createServer((socket) => socket.end('220 ready\r\n'));
+  greeter = createServer((socket) => socket.on('error', () => {}).end('220 ready\r\n'));
   await new Promise<void>((resolve) => greeter.listen(0, '127.0.0.1', resolve));
   const { port } = greeter.address() as { port: number };
   gateway = await startLocalGateway(
