@@ -65,6 +65,7 @@ export async function runController({ settings, log, ...o }: ControllerOptions):
 
   const listenAddress = settings.listenerBindIpv6 ? '::' : '0.0.0.0';
   const wiring = wire(graph, sources, {
+    istioNamespace: settings.istioNamespace,
     bind: (l) => ({ address: listenAddress, port: l.port }),
     waypoints: settings.enableWaypoint,
     addresses: (gateways) =>
@@ -85,13 +86,12 @@ export async function runController({ settings, log, ...o }: ControllerOptions):
   const announce = (): void => proxySettings.set({ settings: proxySettingsOf(settings, host, certificate?.current().ca) });
   announce();
 
-  const { enableWaypoint: waypoints, istioNamespace } = settings;
-  const watches = startWatches(client, sources, wiring.wantedSecrets, { waypoints, istioNamespace, log });
+  const watches = startWatches(client, sources, wiring.wanted, { waypoints: settings.enableWaypoint, log });
   const jwks = fetchJwks(wiring.wantedJwks, sources.jwks, { log });
   let waitingFor: string | undefined = 'the API server';
   const ready = (async () => {
     await graph.whenSynced();
-    waitingFor = 'referenced Secrets';
+    waitingFor = 'referenced Secrets and ConfigMaps';
     await watches.settled();
     waitingFor = 'keys of token issuers';
     while (graph.dirty) graph.flush();

@@ -6,6 +6,7 @@
  *   ServiceScopes ──────┼── place: Gateway, its class, Service ──┼─> authorized ServiceScopes
  *   WaypointListeners ──┘             policies by target         └─> authorized WaypointListeners
  */
+import { keyOf } from '../kube/types/meta.ts';
 import type { GatewayApi } from '../gateway/collections.ts';
 import { type ObjectRef, refKey } from '../ir/object-ref.ts';
 import type { StatusReport } from '../ir/report.ts';
@@ -28,9 +29,9 @@ export type Secured = Pick<GatewayApi, 'hostRoutes' | 'serviceScopes' | 'waypoin
 type SecuritySources = Pick<Sources, 'configMaps' | 'authorizationPolicies' | 'requestAuthentications' | 'jwks'>;
 
 /** Builds the collections. */
-export function secured(g: Graph, sources: SecuritySources, api: GatewayApi): Secured {
+export function secured(g: Graph, sources: SecuritySources, api: GatewayApi, istioNamespace: string): Secured {
   const mesh = map(g, sources.configMaps, { name: 'Mesh', key: () => meshKey }, (ctx, config): Mesh | undefined => {
-    const text = config.metadata.name === meshConfigMap ? config.data?.[meshConfigKey] : undefined;
+    const text = keyOf(config) === `${istioNamespace}/${meshConfigMap}` ? config.data?.[meshConfigKey] : undefined;
     if (text === undefined) return undefined;
     const parsed = parseMesh(text);
     // Half a MeshConfig would mean other principals than before.

@@ -6,10 +6,12 @@ import { type Graph, type Source, deepEqual, source } from '../krt/index.ts';
 import { sameSpec, sameVersion } from '../kube/reflector.ts';
 import type { ConfigMap, EndpointSlice, Namespace, Pod, Secret, Service } from '../kube/types/core.ts';
 import type {
+  BackendTLSPolicy,
   GRPCRoute,
   Gateway,
   GatewayClass,
   HTTPRoute,
+  ListenerSet,
   ReferenceGrant,
   TCPRoute,
   TLSRoute,
@@ -35,10 +37,12 @@ export interface ObjectSources {
   readonly endpointSlices: Source<EndpointSlice>;
   readonly namespaces: Source<Namespace>;
   readonly secrets: Source<Secret>;
+  readonly configMaps: Source<ConfigMap>;
+  readonly backendTlsPolicies: Source<BackendTLSPolicy>;
+  readonly listenerSets: Source<ListenerSet>;
   readonly gatewayParameters: Source<GatewayParameters>;
   readonly trafficPolicies: Source<TrafficPolicy>;
   /** Of Istio's: the ConfigMap that holds its MeshConfig, and no other. */
-  readonly configMaps: Source<ConfigMap>;
   readonly authorizationPolicies: Source<AuthorizationPolicy>;
   /** These of Istio's mesh, and the Pods, are empty unless waypoints are enabled. */
   readonly serviceEntries: Source<ServiceEntry>;
@@ -75,9 +79,11 @@ export function createSources(g: Graph): Sources {
     endpointSlices: versioned<EndpointSlice>('EndpointSlice'),
     namespaces: versioned<Namespace>('Namespace'),
     secrets: versioned<Secret>('Secret'),
+    configMaps: versioned<ConfigMap>('ConfigMap'),
+    backendTlsPolicies: objects<BackendTLSPolicy>('BackendTLSPolicy'),
+    listenerSets: objects<ListenerSet>('ListenerSet'),
     gatewayParameters: objects<GatewayParameters>('GatewayParameters'),
     trafficPolicies: objects<TrafficPolicy>('TrafficPolicy'),
-    configMaps: versioned<ConfigMap>('ConfigMap'),
     authorizationPolicies: objects<AuthorizationPolicy>('AuthorizationPolicy'),
     // Its addresses come by status.
     serviceEntries: versioned<ServiceEntry>('ServiceEntry'),

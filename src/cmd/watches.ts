@@ -1,10 +1,12 @@
 /** Which kinds are watched in a cluster, and where they go. */
-import type { Collection, Source } from '../krt/index.ts';
+import type { Wanted } from '../gateway/wanted.ts';
+import type { Source } from '../krt/index.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { type ReferencedReflector, reflectReferenced } from '../kube/referenced.ts';
 import { type Reflector, reflect } from '../kube/reflector.ts';
 import {
   AuthorizationPolicies,
+  BackendTLSPolicies,
   ConfigMaps,
   EndpointSlices,
   GatewayClasses,
@@ -12,6 +14,7 @@ import {
   Gateways,
   HTTPRoutes,
   GRPCRoutes,
+  ListenerSets,
   Namespaces,
   Pods,
   ReferenceGrants,
@@ -27,14 +30,13 @@ import {
   WorkloadEntries,
   resourceName,
 } from '../kube/resources.ts';
-import { meshConfigMap } from '../istio/mesh.ts';
 import type { Pod } from '../kube/types/core.ts';
 import type { KubeObject } from '../kube/types/meta.ts';
 import type { Logger } from './log.ts';
 import { objectSources } from './object-sources.ts';
 import type { Sources } from './sources.ts';
 
-/** Kinds that are watched whole. Secrets are read only where they are referenced. */
+/** Kinds that are watched whole. Secrets and ConfigMaps are read only where they are referenced. */
 export const watched: readonly Resource[] = [
   GatewayClasses,
   Gateways,
@@ -51,6 +53,8 @@ export const watched: readonly Resource[] = [
   TrafficPolicies,
   AuthorizationPolicies,
   RequestAuthentications,
+  BackendTLSPolicies,
+  ListenerSets,
 ];
 
 /** Kinds that are watched for waypoints alone. Those of Istio may not be installed: then there are none. */
@@ -58,7 +62,7 @@ export const watchedForWaypoints: readonly Resource[] = [ServiceEntries, Workloa
 
 export interface Watches {
   readonly reflectors: readonly Reflector[];
-  /** Resolves when all referenced Secrets were read. */
+  /** Resolves when all referenced Secrets and ConfigMaps were read. */
   settled(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -67,8 +71,8 @@ export interface Watches {
 export function startWatches(
   client: KubeClient,
   sources: Sources,
-  wantedSecrets: Collection<{ readonly key: string }>,
-  { waypoints, istioNamespace, log }: { readonly waypoints: boolean; readonly istioNamespace: string; readonly log: Logger },
+  wanted: Wanted,
+  { waypoints, log }: { readonly waypoints: boolean; readonly log: Logger },
 ): Watches {
   const byKind = objectSources(sources);
   const failed = (resource: Resource) => (error: Error) =>
@@ -77,16 +81,18 @@ export function startWatches(
     const source = byKind[resource.kind] as Source<KubeObject>;
     return reflect(client, resource, source, { onError: failed(resource), ...(resource === Pods && { project: workloadPart }) });
   });
-  // The one ConfigMap that is read: what it holds concerns everything, and nobody else's are any of our business.
-  const mesh = { namespace: istioNamespace, fieldSelector: `metadata.name=${meshConfigMap}` };
-  reflectors.push(reflect(client, ConfigMaps, sources.configMaps, { ...mesh, onError: failed(ConfigMaps) }));
   if (!waypoints) for (const { kind } of watchedForWaypoints) byKind[kind]?.markSynced();
-  const secrets: ReferencedReflector = reflectReferenced(client, Secrets, wantedSecrets, sources.secrets, { onError: failed(Secrets) });
+  const referenced: readonly ReferencedReflector[] = [
+    reflectReferenced(client, Secrets, wanted.secrets, sources.secrets, { onError: failed(Secrets) }),
+    reflectReferenced(client, ConfigMaps, wanted.configMaps, sources.configMaps, { onError: failed(ConfigMaps) }),
+  ];
   return {
-    reflectors: [...reflectors, secrets],
-    settled: () => secrets.settled(),
+    reflectors: [...reflectors, ...referenced],
+    settled: async () => {
+      await Promise.all(referenced.map((r) => r.settled()));
+    },
     stop: async () => {
-      await Promise.all([...reflectors, secrets].map((r) => r.stop()));
+      await Promise.all([...reflectors, ...referenced].map((r) => r.stop()));
     },
   };
 }

@@ -7,8 +7,10 @@
  *      │           └─────────────┴─> statuses ─> API server, by the leader
  *      └── rejections, deploy problems, connected proxies
  */
-import { type GatewayApi, gatewayApi, gatewayApiStatuses, wantedSecrets } from '../gateway/collections.ts';
+import { type GatewayApi, gatewayApi, gatewayApiStatuses } from '../gateway/collections.ts';
 import type { GatewayView } from '../gateway/gateway.ts';
+import { meshConfigMap } from '../istio/mesh.ts';
+import { type Wanted, wantedObjects } from '../gateway/wanted.ts';
 import type { RejectedObject } from '../gateway/status.ts';
 import { refKey } from '../ir/object-ref.ts';
 import type { StatusReport } from '../ir/report.ts';
@@ -25,6 +27,8 @@ export interface Surroundings {
   readonly bind: (l: Bound) => Binding;
   /** Serve waypoints: without them the mesh is not looked at. */
   readonly waypoints: boolean;
+  /** Where Istio keeps its MeshConfig; `istio-system` if absent. */
+  readonly istioNamespace?: string;
   /** Addresses of the proxies of each Gateway. */
   readonly addresses: (
     gateways: Collection<GatewayView>,
@@ -32,7 +36,7 @@ export interface Surroundings {
 }
 
 export interface Wiring {
-  readonly wantedSecrets: Collection<{ readonly key: string }>;
+  readonly wanted: Wanted;
   /** Key sets of token issuers. */
   readonly wantedJwks: Collection<{ readonly key: string }>;
   readonly api: GatewayApi;
@@ -44,10 +48,11 @@ export interface Wiring {
 
 /** Connects everything. Nothing runs before the sources are synced. */
 export function wire(g: Graph, sources: Sources, surroundings: Surroundings): Wiring {
-  const wanted = wantedSecrets(g, sources);
+  const istioNamespace = surroundings.istioNamespace ?? 'istio-system';
+  const wanted = wantedObjects(g, sources, [`${istioNamespace}/${meshConfigMap}`]);
   const mesh = surroundings.waypoints ? meshApi(g, sources) : undefined;
   const api = gatewayApi(g, sources, mesh);
-  const { policyStatuses, wantedJwks, ...authorized } = secured(g, sources, api);
+  const { policyStatuses, wantedJwks, ...authorized } = secured(g, sources, api, istioNamespace);
   const resources = xdsResources(g, { ...api, ...authorized }, surroundings.bind);
   const rejected = rejectedObjects(g, sources, resources);
   const statuses = gatewayApiStatuses(g, sources, api, {
@@ -56,7 +61,7 @@ export function wire(g: Graph, sources: Sources, surroundings: Surroundings): Wi
     deployProblems: sources.deployProblems,
   });
   const all = join(g, { name: 'AllStatuses' }, [statuses, policyStatuses]);
-  return { wantedSecrets: wanted, wantedJwks, api, ...(mesh && { mesh }), resources, statuses: all };
+  return { wanted, wantedJwks, api, ...(mesh && { mesh }), resources, statuses: all };
 }
 
 /** What proxies refused, on the objects that it was made from. A rejection of a version that is history by now says nothing. */

@@ -3,19 +3,22 @@
  *
  *   [parentRef] -> [Gateway] -> listeners by sectionName and port -> allowed kinds and namespaces -> hostnames that meet
  */
+import { type ObjectRef, describeRef } from '../ir/object-ref.ts';
 import type { ConditionIntent } from '../ir/report.ts';
 import type { ListenerEntry } from '../ir/route.ts';
 import type { Collection, Ctx } from '../krt/index.ts';
-import type { ParentReference } from '../kube/types/gateway-api.ts';
+import type { ListenerSet, ParentReference } from '../kube/types/gateway-api.ts';
 import { gatewayGroup, route as condition } from './conditions.ts';
 import { type GatewayListener, type RouteKind, entryOf, samePort } from './gateway-listener.ts';
 import type { GatewayView } from './gateway.ts';
+import { gatewayOfSet, isOfSet } from './listenerset.ts';
 import { mostSpecific, servedHosts } from './hostname.ts';
 import { selects } from './labels.ts';
 import type { ServiceParents } from './service-parent.ts';
 import type { NamespaceView } from './views.ts';
 
 export interface AttachmentInputs {
+  readonly listenerSets: Collection<ListenerSet>;
   readonly gateways: Collection<GatewayView>;
   readonly namespaces: Collection<NamespaceView>;
   readonly services: ServiceParents;
@@ -59,19 +62,19 @@ export function attach(
   route: AttachingRoute,
   parentRef: ParentReference,
 ): ParentAttachment | undefined {
-  if ((parentRef.group ?? gatewayGroup) !== gatewayGroup || (parentRef.kind ?? 'Gateway') !== 'Gateway') return undefined;
-  const key = `${parentRef.namespace ?? route.namespace}/${parentRef.name}`;
-  const gateway = ctx.fetchOne(inputs.gateways, key);
-  if (!gateway) return undefined;
+  const parent = parentOf(ctx, inputs, route, parentRef);
+  if (!parent) return undefined;
+  const { gateway, listeners: ofParent } = parent;
+  const { key } = gateway;
   const refuse = (acceptance: ConditionIntent): ParentAttachment => ({ parentRef, gateway: key, listeners: [], acceptance });
 
-  const named = gateway.listeners.filter(
+  const named = ofParent.filter(
     (l) =>
       (parentRef.sectionName === undefined || l.name === parentRef.sectionName) &&
       (parentRef.port === undefined || l.port === parentRef.port),
   );
-  if (named.length === 0) return refuse(condition.noMatchingParent(noListener(gateway, parentRef)));
-  const allowing = named.filter((l) => allows(ctx, inputs, gateway, l, route));
+  if (named.length === 0) return refuse(condition.noMatchingParent(noListener(parent, parentRef)));
+  const allowing = named.filter((l) => allows(ctx, inputs, l, route));
   if (allowing.length === 0) {
     return refuse(
       condition.notAllowed(
@@ -83,7 +86,7 @@ export function attach(
     const hosts = servedHosts(l.hostname, route.hostnames);
     if (hosts.length === 0) return [];
     return [
-      { listener: l.name, chain: l.chain, owner: l.hostname, entry: entryOf(l), hosts: ownedHosts(gateway, l, hosts), valid: l.valid },
+      { listener: l.key, chain: l.chain, owner: l.hostname, entry: entryOf(l), hosts: ownedHosts(gateway, l, hosts), valid: l.valid },
     ];
   });
   if (listeners.length === 0) {
@@ -96,6 +99,25 @@ export function attach(
   return { parentRef, gateway: key, listeners, acceptance: condition.accepted };
 }
 
+/** What a parentRef names: a Gateway, or a ListenerSet of one. */
+interface Parent {
+  readonly ref: ObjectRef;
+  readonly gateway: GatewayView;
+  /** Of the Gateway itself, or of the set. */
+  readonly listeners: readonly GatewayListener[];
+}
+
+function parentOf(ctx: Ctx, inputs: AttachmentInputs, route: AttachingRoute, parentRef: ParentReference): Parent | undefined {
+  const { group = gatewayGroup, kind = 'Gateway', name } = parentRef;
+  const namespace = parentRef.namespace ?? route.namespace;
+  if (group !== gatewayGroup) return undefined;
+  const ref = { group, kind, namespace, name };
+  const set = kind === 'ListenerSet' ? ctx.fetchOne(inputs.listenerSets, `${namespace}/${name}`) : undefined;
+  const key = kind === 'Gateway' ? `${namespace}/${name}` : set && gatewayOfSet(set);
+  const gateway = key === undefined ? undefined : ctx.fetchOne(inputs.gateways, key);
+  return gateway && { ref, gateway, listeners: gateway.listeners.filter((l) => isOfSet(l, ref)) };
+}
+
 /** Listener isolation: a host belongs to the listener of the port with the most specific hostname (Gateway API: Listener.hostname). */
 function ownedHosts(gateway: GatewayView, listener: GatewayListener, hosts: readonly string[]): readonly string[] {
   const rivals = gateway.listeners.filter((l) => samePort(l, listener) && l.valid).map((l) => l.hostname);
@@ -103,13 +125,13 @@ function ownedHosts(gateway: GatewayView, listener: GatewayListener, hosts: read
   return hosts.filter((host) => mostSpecific(rivals, host) === listener.hostname);
 }
 
-function allows(ctx: Ctx, inputs: AttachmentInputs, gateway: GatewayView, l: GatewayListener, route: AttachingRoute): boolean {
+function allows(ctx: Ctx, inputs: AttachmentInputs, l: GatewayListener, route: AttachingRoute): boolean {
   if (!l.kinds.some((k) => k.group === route.kind.group && k.kind === route.kind.kind)) return false;
   switch (l.namespaces.from ?? 'Same') {
     case 'All':
       return true;
     case 'Same':
-      return route.namespace === gateway.ref.namespace;
+      return route.namespace === l.owner.namespace;
     case 'Selector':
       return selects(l.namespaces.selector, ctx.fetchOne(inputs.namespaces, route.namespace)?.labels);
     default:
@@ -117,10 +139,11 @@ function allows(ctx: Ctx, inputs: AttachmentInputs, gateway: GatewayView, l: Gat
   }
 }
 
-function noListener(gateway: GatewayView, ref: ParentReference): string {
-  const wanted = [ref.sectionName && `named ${ref.sectionName}`, ref.port && `on port ${ref.port}`].filter(Boolean).join(' ');
-  const there = gateway.listeners.map((l) => `${l.name}:${l.port}`).join(', ');
-  return `Gateway ${gateway.key} has no listener ${wanted}; it has ${there}`;
+function noListener({ ref, listeners }: Parent, wantedRef: ParentReference): string {
+  const { sectionName, port } = wantedRef;
+  const wanted = [sectionName && `named ${sectionName}`, port && `on port ${port}`].filter(Boolean).join(' ');
+  const there = listeners.map((l) => `${l.name}:${l.port}`).join(', ') || 'none';
+  return `${describeRef(ref)} has no listener ${wanted}; it has ${there}`;
 }
 
 function names(listeners: readonly GatewayListener[]): string {

@@ -7,11 +7,11 @@
  *   routes ─────> RouteParents ──┐ (routes.ts)                                  │
  *       ├───────> RouteRules ────┴──> ServedRoutes (with TrafficPolicies) ──────┘─> ClusterUses, by Gateway and cluster
  *       └───────> TLS, TCP, UDP: chains of ProxyListeners (l4-collections.ts)
- *   Service ──────────┘ └─> Clusters <── ClusterUses
+ *   Service ──────────┘ └─> Clusters <── ClusterUses, BackendTLSPolicies
  *   EndpointSlice ──────────> Endpoints of those clusters
  *   BoundServices ──> ServicePorts ──> ServiceScopes, WaypointListeners (service-scopes.ts)
  */
-import type { Cluster, Endpoints } from '../ir/backend.ts';
+import type { ClientCertificate, Cluster, Endpoints } from '../ir/backend.ts';
 import type { ProxyListener, TlsCertificate } from '../ir/listener.ts';
 import { refKey } from '../ir/object-ref.ts';
 import type { RoutePolicies } from '../ir/policy.ts';
@@ -22,19 +22,22 @@ import type { SharedCluster, UdpListener } from '../ir/tcp.ts';
 import type { HostRoutes } from '../ir/route.ts';
 import type { ServiceScope, WaypointListener } from '../ir/waypoint.ts';
 import { type Collection, type Ctx, type Graph, type Group, type Index, flatMap, group, join, map } from '../krt/index.ts';
-import type { EndpointSlice, Namespace, Secret, Service } from '../kube/types/core.ts';
-import type { Gateway, GatewayClass, ReferenceGrant } from '../kube/types/gateway-api.ts';
-import { type KubeObject, keyOf } from '../kube/types/meta.ts';
+import type { ConfigMap, EndpointSlice, Namespace, Secret, Service } from '../kube/types/core.ts';
+import type { BackendTLSPolicy, Gateway, GatewayClass, ListenerSet, ReferenceGrant } from '../kube/types/gateway-api.ts';
+import type { KubeObject } from '../kube/types/meta.ts';
 import { attachmentKeys } from '../policy/attachment.ts';
 import type { Policy } from '../policy/plugin.ts';
 import { type PolicyAttachment, missingTargets, policyStatus } from '../policy/status.ts';
 import type { TrafficPolicy } from '../policy/trafficpolicy/schema.ts';
 import { trafficPolicyKind } from '../policy/trafficpolicy/trafficpolicy.ts';
+import { type BackendTlsPolicies, targetKey, translateBackendTls, withBackendTls } from './backendtlspolicy.ts';
+import { backendTlsStatuses } from './backendtlspolicy-status.ts';
 import { endpointsOf, sharedEndpointsOf, slicesOf } from './endpoints.ts';
-import { type GatewayView, certificatesOf, isOurs, translateGateway } from './gateway.ts';
+import { type GatewayView, certificatesOf, isOurs, secretName, translateGateway } from './gateway.ts';
 import { hostOwnership } from './host-ownership.ts';
 import { l4Collections } from './l4-collections.ts';
-import { type KeyPair, certificateKey, keyPairOf, mayRead } from './listener-certificate.ts';
+import { gatewayOfSet, listenerSetStatus, listenerSetsOf } from './listenerset.ts';
+import { type KeyPair, keyPairOf } from './listener-certificate.ts';
 import { grantsOf } from './referencegrant.ts';
 import type { RuleOutcome } from './route-rule.ts';
 import { type RouteKindName, type RouteObject, type RouteParents, type RouteRules, routeKey, routeRef } from './route.ts';
@@ -42,7 +45,15 @@ import { type RouteInputs, routeCollections, routeSources } from './routes.ts';
 import { type ClusterUse, type ServedRoute, listenerBoundaries, serveRoute } from './served-route.ts';
 import { serviceParents } from './service-parent.ts';
 import { type ServicePort, servicePorts, serviceScopes } from './service-scopes.ts';
-import { type RejectedObject, countedKey, gatewayClassStatus, gatewayStatus, listenerKey, routeStatus } from './status.ts';
+import {
+  type GatewayFacts,
+  type RejectedObject,
+  countedKey,
+  gatewayClassStatus,
+  gatewayStatus,
+  listenerKey,
+  routeStatus,
+} from './status.ts';
 import { namespaceViews, serviceViews } from './views.ts';
 
 /** What is watched. */
@@ -53,8 +64,12 @@ export interface GatewayApiInputs extends RouteInputs {
   readonly services: Collection<Service>;
   readonly endpointSlices: Collection<EndpointSlice>;
   readonly namespaces: Collection<Namespace>;
-  /** Only those that are wanted; see `wantedSecrets`. */
+  /** Only those that are wanted; see wanted.ts. */
   readonly secrets: Collection<Secret>;
+  /** Only those that are wanted. */
+  readonly configMaps: Collection<ConfigMap>;
+  readonly backendTlsPolicies: Collection<BackendTLSPolicy>;
+  readonly listenerSets: Collection<ListenerSet>;
   readonly gatewayParameters: Collection<KubeObject>;
   readonly trafficPolicies: Collection<TrafficPolicy>;
 }
@@ -72,6 +87,8 @@ export interface GatewayApi {
   readonly clusters: Collection<Cluster>;
   readonly sharedClusters: Collection<SharedCluster>;
   readonly endpoints: Collection<Endpoints>;
+  /** By Gateway. */
+  readonly clientCertificates: Collection<ClientCertificate>;
   readonly hostRoutes: Collection<HostRoutes>;
   readonly waypointListeners: Collection<WaypointListener>;
   readonly serviceScopes: Collection<ServiceScope>;
@@ -80,30 +97,7 @@ export interface GatewayApi {
   readonly parents: Collection<RouteParents>;
   readonly served: Collection<ServedRoute>;
   readonly policies: Collection<Policy<RoutePolicies>>;
-}
-
-/** Keys of the Secrets that Gateways of ours refer to and may read. No other Secret is ever read. */
-export function wantedSecrets(g: Graph, inputs: GatewayApiInputs): Collection<{ readonly key: string }> {
-  const grants = grantsOf(inputs.referenceGrants);
-  const references = flatMap(
-    g,
-    inputs.gateways,
-    { name: 'SecretReferences', key: (r: { gateway: string; secret: string }) => `${r.gateway}|${r.secret}` },
-    (ctx, gateway) => {
-      if (!isOurs(ctx.fetchOne(inputs.classes, gateway.spec.gatewayClassName))) return [];
-      const namespace = gateway.metadata.namespace ?? '';
-      const refs = gateway.spec.listeners
-        .flatMap((l) => l.tls?.certificateRefs ?? [])
-        .filter((ref) => mayRead(ctx, grants, namespace, ref));
-      return [...new Set(refs.map((ref) => certificateKey(namespace, ref)))].map((secret) => ({ gateway: keyOf(gateway), secret }));
-    },
-  );
-  const bySecret = group(
-    g,
-    { name: 'SecretReferencesBySecret' },
-    references.index('secret', (r) => [r.secret]),
-  );
-  return map(g, bySecret, { name: 'WantedSecrets' }, (_ctx, { key }) => ({ key }));
+  readonly backendTlsReports: Collection<StatusReport>;
 }
 
 /** What the mesh has for waypoints. */
@@ -120,16 +114,13 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs, mesh: MeshInputs 
   const services = serviceViews(g, inputs.services);
   const namespaces = namespaceViews(g, inputs.namespaces);
 
+  const listenerSets = listenerSetsOf(inputs.listenerSets, inputs.namespaces);
+  const ca = { configMaps: inputs.configMaps, secrets: inputs.secrets, grants };
+
   const gateways = map(g, inputs.gateways, { name: 'Gateways' }, (ctx, gateway) =>
     translateGateway(
       ctx,
-      {
-        classes: inputs.classes,
-        parameters: inputs.gatewayParameters,
-        secrets: inputs.secrets,
-        grants,
-        waypoints: mesh !== undefined,
-      },
+      { classes: inputs.classes, parameters: inputs.gatewayParameters, listenerSets, ...ca, waypoints: mesh !== undefined },
       gateway,
     ),
   );
@@ -145,7 +136,7 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs, mesh: MeshInputs 
   const policiesByTarget = policies.index('target', attachmentKeys);
 
   const bound = mesh?.boundServices ?? join(g, { name: 'BoundServices' }, []);
-  const attachment = { gateways, namespaces, services: serviceParents(bound) };
+  const attachment = { gateways, listenerSets: inputs.listenerSets, namespaces, services: serviceParents(bound) };
   const routes = routeCollections(g, inputs, { services, grants }, attachment);
   const { rules, parents } = routes;
   const ports = servicePorts(g, bound, services, parents);
@@ -177,7 +168,20 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs, mesh: MeshInputs 
     join(g, { name: 'AllClusterUses' }, [uses, defaultUses(g, ports)]).index('cluster of scope', (u) => [`${u.scope}|${u.cluster}`]),
   );
   const allRules = join<RouteRules<RuleOutcome>>(g, { name: 'AllRouteRules' }, [rules, routes.l4Rules]);
-  const clusters = usedClusters(g, allRules, ports);
+  const backendTls = map(g, inputs.backendTlsPolicies, { name: 'BackendTLSPolicies' }, (ctx, policy) =>
+    translateBackendTls(ctx, ca, policy),
+  );
+  const backendTlsPolicies = { collection: backendTls, byTarget: backendTls.index('target', (p) => p.targets.map(targetKey)) };
+  const clusters = usedClusters(g, allRules, ports, backendTlsPolicies);
+  const clientCertificates = map(g, gateways, { name: 'ClientCertificates' }, (_ctx, view): ClientCertificate | undefined =>
+    view.clientCertificate === undefined ? undefined : { scope: view.key, secret: secretName(view.clientCertificate) },
+  );
+  const backendTlsReports = backendTlsStatuses(g, {
+    policies: backendTlsPolicies,
+    services,
+    uses,
+    usesByCluster: uses.index('cluster', (u) => [u.cluster]),
+  });
   const slices = slicesOf(inputs.endpointSlices);
   const { listeners, udpListeners, sharedClusters } = l4;
   const endpoints = join(g, { name: 'Endpoints' }, [
@@ -196,12 +200,14 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs, mesh: MeshInputs 
     clusters,
     sharedClusters,
     endpoints,
+    clientCertificates,
     hostRoutes,
     ...waypoints,
     rules: allRules,
     parents: join(g, { name: 'AllRouteParents' }, [parents, routes.l4Parents]),
     served,
     policies,
+    backendTlsReports,
   };
 }
 
@@ -234,7 +240,12 @@ function defaultUses(g: Graph, ports: Collection<ServicePort>): Collection<Clust
 }
 
 /** Every cluster that some rule or a waypoint leads to, once. */
-function usedClusters(g: Graph, rules: Collection<RouteRules<RuleOutcome>>, ports: Collection<ServicePort>): Collection<Cluster> {
+function usedClusters(
+  g: Graph,
+  rules: Collection<RouteRules<RuleOutcome>>,
+  ports: Collection<ServicePort>,
+  tls: BackendTlsPolicies,
+): Collection<Cluster> {
   const references = flatMap(
     g,
     rules,
@@ -250,7 +261,7 @@ function usedClusters(g: Graph, rules: Collection<RouteRules<RuleOutcome>>, port
     { name: 'ClusterReferencesByName' },
     join(g, { name: 'AllClusterReferences' }, [references, ofWaypoints]).index('name', (r) => [r.cluster.name]),
   );
-  return map(g, byName, { name: 'Clusters' }, (_ctx, { items }) => items[0]?.cluster);
+  return map(g, byName, { name: 'Clusters' }, (ctx, { items }) => items[0] && withBackendTls(ctx, tls, items[0].cluster));
 }
 
 /** What statuses need besides the translation. */
@@ -284,15 +295,18 @@ export function gatewayApiStatuses(g: Graph, inputs: GatewayApiInputs, api: Gate
   );
   const counts = map(g, byListener, { name: 'AttachedRouteCounts' }, (_ctx, { items }) => ({ count: items.length }));
 
-  const gateways = map(g, api.gateways, { name: 'GatewayStatuses', key }, (ctx, view) =>
-    gatewayStatus(view, {
-      attachedRoutes: (listener) =>
-        ctx.fetchOne(counts, listenerKey(view.key, view.waypoint && isServed(view, listener) ? waypointChain : listener))?.count ?? 0,
-      addresses: ctx.fetchOne(more.addresses, view.key)?.addresses ?? [],
-      rejected: (ref) => messagesOf(ctx.fetch(more.rejected.collection, { index: more.rejected, is: refKey(ref) })),
-      deployProblem: ctx.fetchOne(more.deployProblems, view.key)?.message,
-    }),
-  );
+  const factsOf = (ctx: Ctx, view: GatewayView): GatewayFacts => ({
+    attachedRoutes: (listener) =>
+      ctx.fetchOne(counts, listenerKey(view.key, view.waypoint && isServed(view, listener) ? waypointChain : listener))?.count ?? 0,
+    addresses: ctx.fetchOne(more.addresses, view.key)?.addresses ?? [],
+    rejected: (ref) => messagesOf(ctx.fetch(more.rejected.collection, { index: more.rejected, is: refKey(ref) })),
+    deployProblem: ctx.fetchOne(more.deployProblems, view.key)?.message,
+  });
+  const gateways = map(g, api.gateways, { name: 'GatewayStatuses', key }, (ctx, view) => gatewayStatus(view, factsOf(ctx, view)));
+  const listenerSets = map(g, inputs.listenerSets, { name: 'ListenerSetStatuses', key }, (ctx, set): StatusReport | undefined => {
+    const view = ctx.fetchOne(api.gateways, gatewayOfSet(set));
+    return view && listenerSetStatus(view, set, factsOf(ctx, view));
+  });
   const routes = routeSources(inputs).map(({ kind, routes: source }) =>
     map(g, source, { name: `${kind}Statuses`, key }, (ctx, route): StatusReport => {
       const parents = ctx.fetchOne(api.parents, routeKey(kind, route));
@@ -305,11 +319,11 @@ export function gatewayApiStatuses(g: Graph, inputs: GatewayApiInputs, api: Gate
       });
     }),
   );
-  return join(g, { name: 'Statuses' }, [classes, gateways, ...routes, policyStatuses(g, inputs, api)]);
+  return join(g, { name: 'Statuses' }, [classes, gateways, listenerSets, ...routes, policyStatuses(g, inputs, api), api.backendTlsReports]);
 }
 
 function isServed(view: GatewayView, listener: string): boolean {
-  return view.listeners.some((l) => l.name === listener && l.valid);
+  return view.listeners.some((l) => l.key === listener && l.valid);
 }
 
 /** Several proxies refuse the same thing with the same words. */
@@ -332,6 +346,8 @@ function policyStatuses(g: Graph, inputs: GatewayApiInputs, api: GatewayApi): Co
     const missing = missingTargets(policy, (ref) => {
       const object = ref.kind === 'Gateway' ? ctx.fetchOne(inputs.gateways, `${ref.namespace}/${ref.name}`) : undefined;
       if (object) return hasSection(object.spec.listeners, ref.section) ? 'found' : 'section';
+      const set = ref.kind === 'ListenerSet' ? ctx.fetchOne(inputs.listenerSets, `${ref.namespace}/${ref.name}`) : undefined;
+      if (set) return hasSection(set.spec.listeners, ref.section) ? 'found' : 'section';
       const routes = kinds.find((k) => k.kind === ref.kind)?.routes;
       const route = routes && ctx.fetchOne(routes, `${ref.namespace}/${ref.name}`);
       if (route) return hasSection(route.spec.rules ?? [], ref.section) ? 'found' : 'section';

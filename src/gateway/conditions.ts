@@ -1,4 +1,5 @@
 /** Condition types, reasons and messages of the Gateway API objects, in one table. Wording as kgateway's, so that tools that grep keep working. */
+import { type ObjectRef, describeRef } from '../ir/object-ref.ts';
 import type { ConditionIntent } from '../ir/report.ts';
 
 export const controllerName = 'kgateway.dev/kgateway';
@@ -36,6 +37,14 @@ export const gateway = {
   addressNotUsable: (why: string): ConditionIntent => fails('Programmed', 'AddressNotUsable', why),
   notProgrammed: (why: string): ConditionIntent => fails('Programmed', 'Invalid', why),
   resolvedRefs: holds('ResolvedRefs', 'ResolvedRefs', 'Successfully resolved all Gateway references'),
+  invalidClientCertificate: (why: string): ConditionIntent => fails('ResolvedRefs', 'InvalidClientCertificateRef', why),
+  clientCertificateNotPermitted: (why: string): ConditionIntent => fails('ResolvedRefs', 'RefNotPermitted', why),
+  insecureFrontendValidation: (where: string): ConditionIntent =>
+    holds(
+      'InsecureFrontendValidationMode',
+      'ConfigurationChanged',
+      `${where}: AllowInsecureFallback lets clients in without a valid certificate; AllowValidOnly does not`,
+    ),
   listenersNotResolved: fails('ResolvedRefs', 'ListenersNotResolved', 'One or more listeners have unresolved references'),
 } as const;
 
@@ -52,6 +61,8 @@ export const listener = {
   portUnavailable: (port: number, use: string): ConditionIntent =>
     fails('Accepted', 'PortUnavailable', `invalid port ${port} in listener: port is reserved for ${use}; choose another port`),
   invalid: (why: string): ConditionIntent => fails('Accepted', 'Invalid', why),
+  /** On listeners of ListenerSets, which say it with the reason of the conflict. */
+  conflicted: (type: 'Accepted' | 'Programmed', { reason, message }: ConditionIntent): ConditionIntent => fails(type, reason, message),
   noConflicts: fails('Conflicted', 'NoConflicts', 'Successfully verified that Listener has no conflicts'),
   hostnameConflict: holds(
     'Conflicted',
@@ -68,8 +79,36 @@ export const listener = {
     fails('ResolvedRefs', 'InvalidRouteKinds', `Found invalid route kinds: [${kinds.join(', ')}]`),
   invalidCertificateRef: (why: string): ConditionIntent => fails('ResolvedRefs', 'InvalidCertificateRef', why),
   refNotPermitted: (why: string): ConditionIntent => fails('ResolvedRefs', 'RefNotPermitted', why),
+  invalidCaRef: (why: string): ConditionIntent => fails('ResolvedRefs', 'InvalidCACertificateRef', why),
+  invalidCaKind: (why: string): ConditionIntent => fails('ResolvedRefs', 'InvalidCACertificateKind', why),
+  noValidCa: (why: string): ConditionIntent => fails('Accepted', 'NoValidCACertificate', why),
   programmed: holds('Programmed', 'Programmed', 'Successfully programmed Listener'),
   notProgrammed: (why: string): ConditionIntent => fails('Programmed', 'Invalid', why),
+} as const;
+
+export const listenerSet = {
+  accepted: holds('Accepted', 'Accepted', 'Successfully accepted ListenerSet'),
+  someListenersInvalid: (why: string): ConditionIntent =>
+    holds('Accepted', 'ListenersNotValid', `Some listeners are not programmed: ${why}`),
+  noValidListeners: (why: string): ConditionIntent => fails('Accepted', 'ListenersNotValid', `No valid listeners: ${why}`),
+  notAllowed: fails('Accepted', 'NotAllowed', 'Unable to attach to parent, gateway has not enabled allowedListeners for this namespace'),
+  programmed: holds('Programmed', 'Programmed', 'Successfully programmed ListenerSet'),
+  notProgrammed: (reason: 'NotAllowed' | 'ListenersNotValid' | 'Invalid', why: string): ConditionIntent => fails('Programmed', reason, why),
+} as const;
+
+/** Of BackendTLSPolicies. */
+export const backendTls = {
+  accepted: holds('Accepted', 'Accepted', 'Policy accepted'),
+  noValidCa: (why: string): ConditionIntent =>
+    fails('Accepted', 'NoValidCACertificate', `${why}; requests to the backend are answered with 503`),
+  unsupportedCertificates: (name: string): ConditionIntent =>
+    fails('Accepted', 'Invalid', `spec.validation.wellKnownCACertificates: ${name} is not supported; use System`),
+  conflicted: (winner: ObjectRef, target: string): ConditionIntent =>
+    fails('Accepted', 'Conflicted', `Policy conflicts with higher priority policy: ${describeRef(winner)} has the target ${target}`),
+  targetNotFound: (why: string): ConditionIntent => fails('Accepted', 'TargetNotFound', why),
+  resolvedRefs: holds('ResolvedRefs', 'ResolvedRefs', 'Resolved all references'),
+  invalidKind: (why: string): ConditionIntent => fails('ResolvedRefs', 'InvalidKind', why),
+  invalidCaRef: (why: string): ConditionIntent => fails('ResolvedRefs', 'InvalidCACertificateRef', why),
 } as const;
 
 export const route = {

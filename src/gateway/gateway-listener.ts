@@ -3,15 +3,19 @@
  *
  *   [Listener] -> conflicts on its port -> certificates -> allowed kinds -> GatewayListener
  */
+import type { ClientValidation } from '../ir/listener.ts';
 import { httpsChain, waypointChain } from '../ir/names.ts';
+import type { ObjectRef } from '../ir/object-ref.ts';
 import type { ConditionIntent } from '../ir/report.ts';
 import type { ListenerEntry } from '../ir/route.ts';
 import type { Collection, Ctx } from '../krt/index.ts';
 import type { Secret } from '../kube/types/core.ts';
 import type { Listener, RouteGroupKind, RouteNamespaces } from '../kube/types/gateway-api.ts';
 import { gatewayGroup, listener as condition } from './conditions.ts';
+import type { FrontendValidations } from './gateway-tls.ts';
 import { anyHost } from './hostname.ts';
 import { resolveCertificates } from './listener-certificate.ts';
+import type { ListenerSetView } from './listenerset.ts';
 import { inboundBindingAnnotation, proxyProtocol } from './waypoint-class.ts';
 import type { Grants } from './referencegrant.ts';
 
@@ -27,6 +31,12 @@ export interface RouteKind {
 
 export interface GatewayListener {
   readonly name: string;
+  /** The Gateway or ListenerSet that it stands in. */
+  readonly owner: ObjectRef;
+  /** Labels of its ListenerSet. */
+  readonly setLabels?: Readonly<Record<string, string>>;
+  /** Unique in the Gateway, its ListenerSets included; of a listener of the Gateway itself, its name. */
+  readonly key: string;
   readonly port: number;
   readonly protocol: string;
   /** Lower case; `*` when the listener takes any host. */
@@ -37,6 +47,8 @@ export interface GatewayListener {
   readonly chain: string;
   /** SDS names of its certificates. */
   readonly certificates: readonly string[];
+  /** What it asks of clients. */
+  readonly clients?: ClientValidation;
   /** Kinds that may attach: those that the protocol supports and the user allows. */
   readonly kinds: readonly RouteKind[];
   readonly namespaces: RouteNamespaces;
@@ -94,88 +106,122 @@ export const reservedPorts: Readonly<Record<number, string>> = {
 export interface ListenerInputs {
   readonly secrets: Collection<Secret>;
   readonly grants: Grants;
+  /** What HTTPS listeners ask of clients. */
+  readonly clients: FrontendValidations;
 }
 
 /** The Gateway of listeners, as far as they depend on it. */
 export interface ListenerOwner {
-  readonly namespace: string;
+  readonly ref: ObjectRef;
+  /** Its ListenerSets that it allows, in the order of their precedence. */
+  readonly sets: readonly ListenerSetView[];
   /** Only of a Gateway of a class of waypoints: the port that ztunnel connects to. */
   readonly waypoint?: number;
 }
 
-/** Translates all listeners of a Gateway. Source: Gateway API, GatewaySpec.listeners. */
+/** A listener with the object that it stands in. */
+interface OwnedListener {
+  readonly spec: Listener;
+  readonly ref: ObjectRef;
+  readonly set?: ListenerSetView;
+}
+
+/** Translates all listeners of a Gateway and behind them those of its ListenerSets. Source: Gateway API, GatewaySpec.listeners, ListenerSet. */
 export function translateListeners(
   ctx: Ctx,
   inputs: ListenerInputs,
   owner: ListenerOwner,
   listeners: readonly Listener[],
 ): GatewayListener[] {
-  const conflicts = conflictsOf(listeners);
-  return listeners.map((l, i) => translateListener(ctx, inputs, owner, l, conflicts[i]));
+  const all: readonly OwnedListener[] = [
+    ...listeners.map((spec) => ({ spec, ref: owner.ref })),
+    ...owner.sets.flatMap((set) => set.listeners.map((spec) => ({ spec, ref: set.ref, set }))),
+  ];
+  const conflicts = conflictsOf(all.map((l) => l.spec));
+  return all.map((l, i) => translateListener(ctx, inputs, owner, l, conflicts[i]));
+}
+
+/** The listener as part of its object, for what refers to it. */
+export function listenerOrigin(l: GatewayListener): ObjectRef {
+  return { ...l.owner, section: l.name };
 }
 
 function translateListener(
   ctx: Ctx,
   inputs: ListenerInputs,
-  { namespace, waypoint }: ListenerOwner,
-  l: Listener,
+  { waypoint }: ListenerOwner,
+  { spec: l, ref, set }: OwnedListener,
   conflict: ConditionIntent | undefined,
 ): GatewayListener {
+  const key = set ? `${ref.namespace}/${ref.name}/${l.name}` : l.name;
   const hostname = l.hostname && hasHosts(l.protocol) ? l.hostname.toLowerCase() : anyHost;
   const base = {
     name: l.name,
+    owner: ref,
+    key,
+    ...(set && { setLabels: set.labels }),
     port: l.port,
     protocol: l.protocol,
     hostname,
     passthrough: l.protocol === 'TLS' && l.tls?.mode === 'Passthrough',
-    chain: waypoint !== undefined ? waypointChain : chainName(l),
+    chain: waypoint !== undefined ? waypointChain : chainName(l, key),
     namespaces: l.allowedRoutes?.namespaces ?? { from: 'Same' as const },
   };
   const protocol = (waypoint !== undefined ? waypointProtocols : protocols)[l.protocol];
   const use = transportOf(l.protocol) === 'tcp' ? reservedPorts[l.port] : undefined;
-  const refused = !protocol
-    ? waypoint !== undefined
-      ? condition.notForWaypoint(l.protocol, waypoint)
-      : condition.unsupportedProtocol(l.protocol)
-    : waypoint !== undefined && l.port !== waypoint
-      ? condition.invalid(
-          `ztunnel connects to port ${waypoint} (annotation ${inboundBindingAnnotation}), not to ${l.port}: use port ${waypoint}`,
-        )
-      : use !== undefined
-        ? condition.portUnavailable(l.port, use)
-        : conflict
-          ? condition.invalid(conflict.message)
-          : undefined;
+  const clients = l.protocol === 'HTTPS' ? inputs.clients(l.port) : undefined;
+  const refused =
+    set && conflict
+      ? condition.conflicted('Accepted', conflict)
+      : !protocol
+        ? waypoint !== undefined
+          ? condition.notForWaypoint(l.protocol, waypoint)
+          : condition.unsupportedProtocol(l.protocol)
+        : waypoint !== undefined && l.port !== waypoint
+          ? condition.invalid(
+              `ztunnel connects to port ${waypoint} (annotation ${inboundBindingAnnotation}), not to ${l.port}: use port ${waypoint}`,
+            )
+          : use !== undefined
+            ? condition.portUnavailable(l.port, use)
+            : conflict
+              ? condition.invalid(conflict.message)
+              : clients && !clients.clients
+                ? condition.noValidCa(clients.problem?.message ?? '')
+                : undefined;
   const { kinds, invalidKinds } = allowedKinds(protocol?.kinds ?? [], l.allowedRoutes?.kinds);
   const needsCertificate = protocol?.tls === true && !base.passthrough;
   const tls = needsCertificate
-    ? resolveCertificates(ctx, inputs.secrets, inputs.grants, namespace, l.tls?.certificateRefs ?? [])
+    ? resolveCertificates(ctx, inputs.secrets, inputs.grants, ref, l.tls?.certificateRefs ?? [])
     : { secrets: [] };
   const resolvedRefs =
     tls.problem ??
+    clients?.problem ??
     (needsCertificate && tls.secrets.length === 0
       ? condition.invalidCertificateRef('spec.listeners.tls.certificateRefs is empty; name a Secret of type kubernetes.io/tls')
       : invalidKinds.length > 0
         ? condition.invalidRouteKinds(invalidKinds)
         : condition.resolvedRefs);
   const valid = !refused && (!needsCertificate || tls.secrets.length > 0);
+  const notProgrammed =
+    conflict && set ? condition.conflicted('Programmed', conflict) : condition.notProgrammed((refused ?? resolvedRefs).message);
   return {
     ...base,
     certificates: tls.secrets,
+    ...(clients?.clients && { clients: clients.clients }),
     kinds,
     valid,
     conditions: [
       refused ?? condition.accepted,
       conflict ?? condition.noConflicts,
       resolvedRefs,
-      valid ? condition.programmed : condition.notProgrammed((refused ?? resolvedRefs).message),
+      valid ? condition.programmed : notProgrammed,
     ],
   };
 }
 
-function chainName(l: Listener): string {
-  if (l.protocol === 'HTTPS') return httpsChain(l.port, l.name);
-  return l.protocol === 'TLS' ? `tls-${l.port}-${l.name}` : `${l.protocol.toLowerCase()}-${l.port}`;
+function chainName(l: Listener, key: string): string {
+  if (l.protocol === 'HTTPS') return httpsChain(l.port, key);
+  return l.protocol === 'TLS' ? `tls-${l.port}-${key}` : `${l.protocol.toLowerCase()}-${l.port}`;
 }
 
 function allowedKinds(

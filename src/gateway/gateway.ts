@@ -11,7 +11,10 @@ import type { KubeObject } from '../kube/types/meta.ts';
 import { keyOf } from '../kube/types/meta.ts';
 import type { Gateway, GatewayClass, GatewaySpecAddress } from '../kube/types/gateway-api.ts';
 import { controllerName, gatewayGroup, gateway as condition } from './conditions.ts';
-import { type GatewayListener, type ListenerInputs, translateListeners } from './gateway-listener.ts';
+import { type CaInputs } from './ca-certificate.ts';
+import { type GatewayListener, listenerOrigin, translateListeners } from './gateway-listener.ts';
+import { type ListenerSets, type ListenerSetView, setsOfGateway } from './listenerset.ts';
+import { backendClientCertificate, frontendValidations, insecureFrontend } from './gateway-tls.ts';
 import { isWaypointClass, tunnelPort, waypointProblem } from './waypoint-class.ts';
 
 export interface GatewayView {
@@ -23,7 +26,9 @@ export interface GatewayView {
   readonly className: string;
   /** True when its class is one of waypoints: it serves Services of the mesh instead of ports. */
   readonly waypoint: boolean;
+  /** Of the Gateway itself and behind them those of its ListenerSets. */
   readonly listeners: readonly GatewayListener[];
+  readonly sets: readonly ListenerSetView[];
   readonly addresses: readonly GatewaySpecAddress[];
   /** Of the object, for policies that select by labels. */
   readonly objectLabels: Readonly<Record<string, string>>;
@@ -40,10 +45,17 @@ export interface GatewayView {
   readonly accepted: boolean;
   /** The condition `Accepted`. */
   readonly acceptance: ConditionIntent;
+  /** Key of the Secret that its proxies show to backends that speak TLS. */
+  readonly clientCertificate?: string;
+  /** The condition `ResolvedRefs` when a reference of the whole Gateway does not resolve. */
+  readonly unresolved?: ConditionIntent;
+  /** Further conditions. */
+  readonly warnings: readonly ConditionIntent[];
 }
 
-export interface GatewayInputs extends ListenerInputs {
+export interface GatewayInputs extends CaInputs {
   readonly classes: Collection<GatewayClass>;
+  readonly listenerSets: ListenerSets;
   readonly parameters: Collection<KubeObject>;
   /** False: Gateways of classes of waypoints are refused. */
   readonly waypoints: boolean;
@@ -62,25 +74,31 @@ export function translateGateway(ctx: Ctx, inputs: GatewayInputs, gateway: Gatew
   if (!gatewayClass || !isOurs(gatewayClass)) return undefined;
   const namespace = gateway.metadata.namespace ?? '';
   const { spec } = gateway;
+  const ref: ObjectRef = { group: gatewayGroup, kind: 'Gateway', namespace, name: gateway.metadata.name };
+  const sets = setsOfGateway(ctx, inputs.listenerSets, gateway);
+  const clients = frontendValidations(ctx, inputs, namespace, spec.tls);
+  const clientCertificate = backendClientCertificate(ctx, inputs, namespace, spec.tls);
+  const insecure = insecureFrontend(spec.tls);
   const waypoint = isWaypointClass(gatewayClass);
   const listeners = translateListeners(
     ctx,
-    inputs,
-    { namespace, ...(waypoint && { waypoint: tunnelPort(gateway, gatewayClass) }) },
+    { ...inputs, clients },
+    { ref, sets: sets.filter((set) => set.allowed), ...(waypoint && { waypoint: tunnelPort(gateway, gatewayClass) }) },
     spec.listeners,
   );
   const parameters = parametersOf(ctx, inputs, gateway, gatewayClass);
   const problem = waypoint ? waypointProblem(gateway, gatewayClass, inputs.waypoints) : undefined;
   const refused = problem === undefined ? undefined : condition.invalid(problem);
-  const acceptance = refused ?? parameters.problem ?? addressProblem(spec.addresses) ?? listenerAcceptance(listeners);
+  const acceptance = refused ?? parameters.problem ?? addressProblem(spec.addresses) ?? listenerAcceptance(listeners.filter((l) => l.owner === ref));
   return {
     key: keyOf(gateway),
-    ref: { group: gatewayGroup, kind: 'Gateway', namespace, name: gateway.metadata.name },
+    ref,
     uid: gateway.metadata.uid ?? '',
     generation: gateway.metadata.generation ?? 0,
     className: spec.gatewayClassName,
     waypoint,
     listeners,
+    sets,
     addresses: spec.addresses ?? [],
     objectLabels: gateway.metadata.labels ?? {},
     labels: spec.infrastructure?.labels ?? {},
@@ -89,6 +107,9 @@ export function translateGateway(ctx: Ctx, inputs: GatewayInputs, gateway: Gatew
     ...(parameters.ofClass !== undefined && { classParameters: parameters.ofClass }),
     accepted: acceptance.status === 'True',
     acceptance,
+    ...(clientCertificate.secret !== undefined && { clientCertificate: clientCertificate.secret }),
+    ...(clientCertificate.problem && { unresolved: clientCertificate.problem }),
+    warnings: insecure ? [insecure] : [],
   };
 }
 
@@ -145,7 +166,9 @@ export function certificatesOf(view: GatewayView): readonly TlsCertificate[] {
   const origins = new Map<string, ObjectRef[]>();
   for (const l of view.listeners) {
     if (!l.valid) continue;
-    for (const secret of l.certificates) origins.set(secret, [...(origins.get(secret) ?? []), { ...view.ref, section: l.name }]);
+    for (const secret of l.certificates) origins.set(secret, [...(origins.get(secret) ?? []), listenerOrigin(l)]);
   }
+  const client = view.clientCertificate;
+  if (client !== undefined) origins.set(client, [...(origins.get(client) ?? []), view.ref]);
   return [...origins].map(([secret, refs]) => ({ scope: view.key, name: secretName(secret), secret, origins: refs }));
 }

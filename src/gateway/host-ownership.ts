@@ -8,7 +8,7 @@
  */
 import { ownershipChain } from '../ir/names.ts';
 import type { HostRoutes } from '../ir/route.ts';
-import { type GatewayListener, entryOf } from './gateway-listener.ts';
+import { type GatewayListener, entryOf, listenerOrigin } from './gateway-listener.ts';
 import type { GatewayView } from './gateway.ts';
 
 /** What each HTTPS listener that shares its port says of its hostname. A listener that is alone owns all that reaches it. */
@@ -21,7 +21,7 @@ export function hostOwnership(view: GatewayView): readonly HostRoutes[] {
 }
 
 function owned(view: GatewayView, l: GatewayListener): HostRoutes {
-  const origin = { ...view.ref, section: l.name };
+  const origin = listenerOrigin(l);
   return {
     scope: view.key,
     chain: ownershipChain(l.port),

@@ -65,10 +65,12 @@ function outputOf({ wiring }: Running) {
       .list()
       .map((s) => [refKey(s.object), s] as const)
       .sort(byText),
-    wanted: wiring.wantedSecrets
-      .list()
-      .map((w) => w.key)
-      .sort(),
+    wanted: [wiring.wanted.secrets, wiring.wanted.configMaps].map((c) =>
+      c
+        .list()
+        .map((w) => w.key)
+        .sort(),
+    ),
   };
 }
 

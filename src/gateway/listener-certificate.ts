@@ -48,11 +48,17 @@ export function certificateKey(namespace: string, ref: SecretObjectReference): s
   return `${ref.namespace ?? namespace}/${ref.name}`;
 }
 
-/** True when the reference names a Secret that the Gateway may read. Only such Secrets are ever fetched. */
-export function mayRead(ctx: Ctx, grants: Grants, namespace: string, ref: SecretObjectReference): boolean {
+/** The Gateway or ListenerSet that a reference stands in. */
+export interface Referrer {
+  readonly kind: string;
+  readonly namespace: string;
+}
+
+/** True when the reference names a Secret that its Gateway or ListenerSet may read. Only such Secrets are ever fetched. */
+export function mayRead(ctx: Ctx, grants: Grants, from: Referrer, ref: SecretObjectReference): boolean {
   if ((ref.group ?? '') !== '' || (ref.kind ?? 'Secret') !== 'Secret') return false;
-  const to = { group: '', kind: 'Secret', namespace: ref.namespace ?? namespace, name: ref.name };
-  return isGranted(ctx, grants, { group: gatewayGroup, kind: 'Gateway', namespace }, to);
+  const to = { group: '', kind: 'Secret', namespace: ref.namespace ?? from.namespace, name: ref.name };
+  return isGranted(ctx, grants, { group: gatewayGroup, kind: from.kind, namespace: from.namespace }, to);
 }
 
 /** Resolves the certificates of a listener: those that can be served, and the condition when one cannot. */
@@ -60,13 +66,13 @@ export function resolveCertificates(
   ctx: Ctx,
   secrets: Collection<Secret>,
   grants: Grants,
-  namespace: string,
+  from: Referrer,
   refs: readonly SecretObjectReference[],
 ): { readonly secrets: readonly string[]; readonly problem?: ConditionIntent } {
   const usable: string[] = [];
   let problem: ConditionIntent | undefined;
   for (const ref of refs) {
-    const resolved = resolveCertificate(ctx, secrets, grants, namespace, ref);
+    const resolved = resolveCertificate(ctx, secrets, grants, from, ref);
     if (typeof resolved === 'string') usable.push(resolved);
     else problem ??= resolved;
   }
@@ -77,16 +83,16 @@ function resolveCertificate(
   ctx: Ctx,
   secrets: Collection<Secret>,
   grants: Grants,
-  namespace: string,
+  from: Referrer,
   ref: SecretObjectReference,
 ): string | ConditionIntent {
   if ((ref.group ?? '') !== '' || (ref.kind ?? 'Secret') !== 'Secret') {
     return condition.invalidCertificateRef(`unsupported certificate ref kind ${ref.group || 'core'}/${ref.kind}; use a Secret`);
   }
-  const key = certificateKey(namespace, ref);
-  if (!mayRead(ctx, grants, namespace, ref)) {
+  const key = certificateKey(from.namespace, ref);
+  if (!mayRead(ctx, grants, from, ref)) {
     return condition.refNotPermitted(
-      `Reference to Secret ${key} not permitted by ReferenceGrant; create one in namespace ${ref.namespace} from Gateway in ${namespace}`,
+      `Reference to Secret ${key} not permitted by ReferenceGrant; create one in namespace ${ref.namespace} from ${from.kind} in ${from.namespace}`,
     );
   }
   const secret = ctx.fetchOne(secrets, key);

@@ -7,7 +7,7 @@
 import type { Chain, HttpChain, ProxyListener, TcpChain } from '../ir/listener.ts';
 import { listenerName } from '../ir/names.ts';
 import type { UdpListener } from '../ir/tcp.ts';
-import { type GatewayListener, isHttp, transportOf } from './gateway-listener.ts';
+import { type GatewayListener, isHttp, listenerOrigin, transportOf } from './gateway-listener.ts';
 import { type GatewayView, secretName } from './gateway.ts';
 import { anyHost } from './hostname.ts';
 import { type L4Binding, servingBindings } from './l4route.ts';
@@ -24,22 +24,24 @@ export function proxyListeners(view: GatewayView, bindingsOf: BindingsOf): reado
     scope: view.key,
     name: listenerName(port),
     port,
-    chains: [...new Map(listeners.flatMap((l) => chainsOf(view, l, bindingsOf)).map((c) => [c.name, c])).values()],
-    origins: listeners.map((l) => ({ ...view.ref, section: l.name })),
+    chains: [...new Map(listeners.flatMap((l) => chainsOf(l, bindingsOf)).map((c) => [c.name, c])).values()],
+    origins: listeners.map(listenerOrigin),
   }));
 }
 
-function chainsOf(view: GatewayView, l: GatewayListener, bindingsOf: BindingsOf): readonly Chain[] {
-  return isHttp(l) ? [httpChain(view, l)] : tcpChains(view, l, servingBindings(bindingsOf(l.chain)));
+function chainsOf(l: GatewayListener, bindingsOf: BindingsOf): readonly Chain[] {
+  return isHttp(l) ? [httpChain(l)] : tcpChains(l, servingBindings(bindingsOf(l.chain)));
 }
 
-function httpChain(view: GatewayView, l: GatewayListener): HttpChain {
+function httpChain(l: GatewayListener): HttpChain {
   return {
     kind: 'http',
     name: l.chain,
     serverNames: l.protocol === 'HTTPS' && l.hostname !== anyHost ? [l.hostname] : [],
-    ...(l.protocol === 'HTTPS' && { tls: { secrets: l.certificates.map(secretName), alpn: ['h2', 'http/1.1'] } }),
-    origin: { ...view.ref, section: l.name },
+    ...(l.protocol === 'HTTPS' && {
+      tls: { secrets: l.certificates.map(secretName), alpn: ['h2', 'http/1.1'], ...(l.clients && { clients: l.clients }) },
+    }),
+    origin: listenerOrigin(l),
   };
 }
 
@@ -47,7 +49,7 @@ function httpChain(view: GatewayView, l: GatewayListener): HttpChain {
  * One chain a host that a route serves. What belongs to the listener and has no route is closed by a chain of its own: a less specific
  * listener must not get it, and a listener without any chain is one that Envoy refuses.
  */
-function tcpChains(view: GatewayView, l: GatewayListener, bindings: readonly L4Binding[]): readonly TcpChain[] {
+function tcpChains(l: GatewayListener, bindings: readonly L4Binding[]): readonly TcpChain[] {
   const chain = (host: string, backends: TcpChain['backends']): TcpChain => ({
     kind: 'tcp',
     name: l.protocol === 'TLS' ? `${l.chain}/${host}` : l.chain,
@@ -55,7 +57,7 @@ function tcpChains(view: GatewayView, l: GatewayListener, bindings: readonly L4B
     passthrough: l.passthrough,
     ...(l.certificates.length > 0 && { tls: { secrets: l.certificates.map(secretName), alpn: [] } }),
     backends,
-    origin: { ...view.ref, section: l.name },
+    origin: listenerOrigin(l),
   });
   const served = bindings.map((b) => chain(b.host, b.backends));
   return bindings.some((b) => b.host === l.hostname) ? served : [...served, chain(l.hostname, [])];
@@ -74,7 +76,7 @@ export function udpListeners(view: GatewayView, bindingsOf: BindingsOf): readonl
         name: listenerName(l.port, 'udp'),
         port: l.port,
         cluster,
-        origins: [{ ...view.ref, section: l.name }, binding.route],
+        origins: [listenerOrigin(l), binding.route],
       },
     ];
   });

@@ -15,7 +15,7 @@ import { type Problem, describeProblems } from '../policy/problem.ts';
 import type { PolicyAttachment } from '../policy/status.ts';
 import { effectivePolicies, withOwnPolicies } from '../policy/trafficpolicy/trafficpolicy.ts';
 import type { AttachedListener, ParentAttachment } from './attachment.ts';
-import { entryOf } from './gateway-listener.ts';
+import { entryOf, listenerOrigin } from './gateway-listener.ts';
 import type { GatewayView } from './gateway.ts';
 import type { RouteParents, RouteRules } from './route.ts';
 import { type TranslatedRule, replacedBody } from './route-rule.ts';
@@ -91,9 +91,11 @@ class Placement {
   }
 
   #atListener(gateway: GatewayView, listener: AttachedListener): void {
-    const section = listener.listener ?? gateway.listeners.find((l) => l.chain === waypointChain)?.name;
-    const ofListener = listenerLevels(this.#attachments, { ref: gateway.ref, labels: gateway.objectLabels }, section);
-    const rules = this.#translated.rules.flatMap((t, i) => this.#rule(gateway, ofListener, t, i) ?? []);
+    const own = gateway.listeners.find((l) => (listener.listener === undefined ? l.chain === waypointChain : l.key === listener.listener));
+    const set = own?.setLabels && { ref: own.owner, labels: own.setLabels };
+    const ofListener = listenerLevels(this.#attachments, { ref: gateway.ref, labels: gateway.objectLabels }, own?.name, set);
+    const ancestor = own?.owner ?? gateway.ref;
+    const rules = this.#translated.rules.flatMap((t, i) => this.#rule(ancestor, ofListener, t, i) ?? []);
     for (const host of listener.hosts) {
       this.#hosts.push({
         scope: gateway.key,
@@ -115,7 +117,7 @@ class Placement {
   }
 
   #rule(
-    gateway: GatewayView,
+    ancestor: ObjectRef,
     ofListener: readonly (readonly Policy<RoutePolicies>[])[],
     translated: TranslatedRule,
     index: number,
@@ -133,7 +135,7 @@ class Placement {
     ];
     if (missing.length === 0 && levels.every((level) => level.length === 0)) return rule;
     const effective = effectivePolicies(levels);
-    this.#record(gateway.ref, effective);
+    this.#record(ancestor, effective);
     const problems = [
       ...missing,
       ...effective.invalid.map(({ policy, problems: found }) => ({
@@ -183,6 +185,6 @@ export function listenerBoundaries(view: GatewayView): readonly HostRoutes[] {
       entry: entryOf(l),
       order: { created: '', key: '' },
       rules: [],
-      origin: { ...view.ref, section: l.name },
+      origin: listenerOrigin(l),
     }));
 }

@@ -15,7 +15,8 @@ import {
   listener as listenerCondition,
   route as routeCondition,
 } from './conditions.ts';
-import type { GatewayListener } from './gateway-listener.ts';
+import { type GatewayListener, listenerOrigin } from './gateway-listener.ts';
+import { attachedSets } from './listenerset.ts';
 import type { GatewayView } from './gateway.ts';
 import type { RouteParents, RouteRules } from './route.ts';
 import type { RuleOutcome } from './route-rule.ts';
@@ -45,7 +46,7 @@ export function gatewayClassStatus(gatewayClass: GatewayClass): WholeReport {
 }
 
 export interface GatewayFacts {
-  /** Routes attached, by listener name. */
+  /** Routes attached, by key of the listener. */
   readonly attachedRoutes: (listener: string) => number;
   /** IP addresses or host names under which the proxies are reached. */
   readonly addresses: readonly string[];
@@ -56,14 +57,17 @@ export interface GatewayFacts {
 
 /** Status of a Gateway. */
 export function gatewayStatus(view: GatewayView, facts: GatewayFacts): WholeReport {
-  const listeners = view.listeners.map((l) => listenerReport(view, l, facts));
+  const listeners = view.listeners.filter((l) => l.owner.kind === 'Gateway').map((l) => listenerReport(view, l, facts));
   return {
     form: 'whole',
     object: view.ref,
     generation: view.generation,
-    conditions: [view.acceptance, programmed(view, facts), gatewayResolvedRefs(listeners)],
+    conditions: [view.acceptance, programmed(view, facts), view.unresolved ?? gatewayResolvedRefs(listeners), ...view.warnings],
     listeners,
-    fields: { addresses: facts.addresses.map((value) => ({ type: addressType(value), value })) },
+    fields: {
+      ...(view.sets.length > 0 && { attachedListenerSets: attachedSets(view) }),
+      addresses: facts.addresses.map((value) => ({ type: addressType(value), value })),
+    },
   };
 }
 
@@ -87,8 +91,9 @@ function addressType(value: string): 'IPAddress' | 'Hostname' {
   return /^[0-9.]+$/.test(value) || value.includes(':') ? 'IPAddress' : 'Hostname';
 }
 
-function listenerReport(view: GatewayView, l: GatewayListener, facts: GatewayFacts): ListenerReport {
-  const refused = facts.rejected({ ...view.ref, section: l.name });
+/** Status of a listener of a Gateway or of a ListenerSet. */
+export function listenerReport(view: GatewayView, l: GatewayListener, facts: GatewayFacts): ListenerReport {
+  const refused = facts.rejected(listenerOrigin(l));
   // Nothing of a Gateway that is not accepted is programmed, however well its listeners are written.
   const unprogrammed = view.accepted
     ? refused.length > 0
@@ -98,7 +103,7 @@ function listenerReport(view: GatewayView, l: GatewayListener, facts: GatewayFac
   return {
     name: l.name,
     supportedKinds: l.kinds,
-    attachedRoutes: facts.attachedRoutes(l.name),
+    attachedRoutes: facts.attachedRoutes(l.key),
     conditions: unprogrammed ? l.conditions.map((c) => (c.type === 'Programmed' && c.status === 'True' ? unprogrammed : c)) : l.conditions,
   };
 }

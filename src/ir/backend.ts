@@ -19,6 +19,17 @@ export interface Cluster {
   readonly origin: ObjectRef;
   /** Absent: the addresses are those of EndpointSlices. `mesh`: of a ServiceEntry. `dns`: the proxy resolves names. */
   readonly discovery?: { readonly from: 'mesh' } | { readonly from: 'dns'; readonly endpoints: readonly Endpoint[] };
+  /** Absent: plain text. */
+  readonly tls?: UpstreamTls;
+}
+
+/** TLS to a backend, whose certificate is always verified. */
+export interface UpstreamTls {
+  readonly sni: string;
+  /** Who may have signed it: the CAs of the proxy's image, those given, or nobody, so that every connection fails. */
+  readonly trust: 'system' | 'nobody' | { readonly pem: string };
+  /** One of these must be in it. */
+  readonly subjectAltNames: readonly { readonly type: 'dns' | 'uri'; readonly value: string }[];
 }
 
 export interface Endpoint {
@@ -33,4 +44,12 @@ export interface Endpoint {
 export interface Endpoints {
   readonly cluster: string;
   readonly endpoints: readonly Endpoint[];
+}
+
+/** The certificate that the proxies of a Gateway show to backends that speak TLS. */
+export interface ClientCertificate {
+  /** The proxies: `namespace/name` of their Gateway. */
+  readonly scope: string;
+  /** Name of its SDS secret. */
+  readonly secret: string;
 }

@@ -11,6 +11,16 @@ export interface TlsTermination {
   /** Names of SDS secrets: one a certificate. */
   readonly secrets: readonly string[];
   readonly alpn: readonly string[];
+  /** Absent: clients need no certificate, and are not asked for one. */
+  readonly clients?: ClientValidation;
+}
+
+/** What is asked of clients. */
+export interface ClientValidation {
+  /** CAs that may have signed their certificates, in PEM. */
+  readonly pem: string;
+  /** False: a client without a certificate, or with one that is not valid, is let in all the same. */
+  readonly required: boolean;
 }
 
 interface ChainPlace {

@@ -1,10 +1,11 @@
 /** [Cluster] -> Envoy Cluster; [Endpoints] -> ClusterLoadAssignment. One of each for all routes and Gateways that lead there. */
 import type { Cluster, Endpoints } from '../../ir/backend.ts';
 import { type Cluster as EnvoyCluster, type ClusterLoadAssignment, Cluster_DiscoveryType, any, encode } from '../proto/index.ts';
+import { upstreamTlsSocket } from './upstream-tls.ts';
 import { overAds } from './values.ts';
 
-/** The bytes of a cluster. */
-export function encodeCluster(cluster: Pick<Cluster, 'name' | 'statName'> & Partial<Cluster>): Uint8Array {
+/** The bytes of a cluster. `clientCertificate` is the SDS secret that its proxies show to backends that speak TLS. */
+export function encodeCluster(cluster: Pick<Cluster, 'name' | 'statName'> & Partial<Cluster>, clientCertificate?: string): Uint8Array {
   const message: EnvoyCluster = {
     name: cluster.name,
     alt_stat_name: cluster.statName,
@@ -17,6 +18,7 @@ export function encodeCluster(cluster: Pick<Cluster, 'name' | 'statName'> & Part
     connect_timeout: { seconds: 5 },
     // An endpoint that leaves the set gets no more requests at once, whatever health checks say.
     ignore_health_on_host_removal: true,
+    ...(cluster.tls && { transport_socket: upstreamTlsSocket(cluster.tls, cluster.protocol ?? 'http1', clientCertificate) }),
     ...(cluster.protocol === 'http2' && {
       typed_extension_protocol_options: {
         'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': any('envoy.extensions.upstreams.http.v3.HttpProtocolOptions', {

@@ -5,7 +5,7 @@
  *   WaypointListeners ─> Listener       ServiceScopes ─> ScopedRouteConfiguration of a port
  *   Certificates + KeyPairs ─> Secret   Clusters, Endpoints ─> bytes, once ─> Cluster, ClusterLoadAssignment of each Gateway that uses them
  */
-import type { Cluster, Endpoints } from '../../ir/backend.ts';
+import type { ClientCertificate, Cluster, Endpoints } from '../../ir/backend.ts';
 import type { ProxyListener, TlsCertificate } from '../../ir/listener.ts';
 import type { ObjectRef } from '../../ir/object-ref.ts';
 import type { HostRoutes } from '../../ir/route.ts';
@@ -36,6 +36,8 @@ export interface IrInputs {
   readonly clusters: Collection<Cluster>;
   readonly sharedClusters: Collection<SharedCluster>;
   readonly endpoints: Collection<Endpoints>;
+  /** By Gateway. */
+  readonly clientCertificates: Collection<ClientCertificate>;
   /** Which Gateways need which clusters; items are the uses. */
   readonly clusterUses: Collection<{
     readonly key: string;
@@ -84,7 +86,14 @@ export function xdsResources(g: Graph, ir: IrInputs, bind: (l: Bound) => Binding
       const found = use && ctx.fetchOne(encodedBytes, use.cluster);
       return found && { scope: use.scope, type, name: use.cluster, ...found, clusters: [] };
     });
-  const clusters = perGateway('ClusterResources', TypeUrl.cluster, clusterBytes);
+  const shared = perGateway('SharedClusterResources', TypeUrl.cluster, clusterBytes);
+  // A Gateway that shows backends a certificate has clusters of its own where they speak TLS.
+  const clusters = map(g, shared, options('ClusterResources'), (ctx, resource): XdsResource => {
+    const certificate = ctx.fetchOne(ir.clientCertificates, resource.scope);
+    const cluster = certificate && ctx.fetchOne(ir.clusters, resource.name);
+    if (!cluster?.tls) return resource;
+    return { ...resource, ...encoded(encodeCluster(cluster, certificate?.secret), resource.origins) };
+  });
   const endpoints = perGateway('EndpointResources', TypeUrl.endpoint, endpointBytes);
 
   const byScope = group(

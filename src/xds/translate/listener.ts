@@ -1,9 +1,11 @@
 /** [ProxyListener] -> Envoy Listener. Its bytes change as rarely as possible: routes, endpoints and certificates come by other ways. */
-import type { Chain, HttpChain, ProxyListener, TcpChain, TlsTermination } from '../../ir/listener.ts';
+import type { Chain, ClientValidation, HttpChain, ProxyListener, TcpChain, TlsTermination } from '../../ir/listener.ts';
 import { invalidBackendCluster } from '../../ir/names.ts';
 import { compareText } from '../../ir/precedence.ts';
 import { policyFilters } from '../filters/order.ts';
 import {
+  type CertificateValidationContext,
+  CertificateValidationContext_TrustChainVerification as TrustChainVerification,
   type FilterChain,
   type HttpConnectionManager,
   type HttpFilter,
@@ -155,7 +157,16 @@ function tlsSocket(tls: TlsTermination): NonNullable<FilterChain['transport_sock
         alpn_protocols: [...tls.alpn],
         tls_params: { tls_minimum_protocol_version: TlsParameters_TlsProtocol.TLSv1_2 },
         tls_certificate_sds_secret_configs: tls.secrets.map((name) => ({ name, sds_config: overAds })),
+        ...(tls.clients && { validation_context: clientValidation(tls.clients) }),
       },
+      ...(tls.clients?.required && { require_client_certificate: { value: true } }),
     }),
+  };
+}
+
+function clientValidation({ pem, required }: ClientValidation): CertificateValidationContext {
+  return {
+    trusted_ca: { inline_string: pem },
+    ...(!required && { trust_chain_verification: TrustChainVerification.ACCEPT_UNTRUSTED }),
   };
 }

@@ -166,9 +166,11 @@ describe('rights', () => {
     const read = ['list', 'watch'];
     const applied = ['create', 'get', 'patch'];
     const withStatus = [
+      'backendtlspolicies.gateway.networking.k8s.io',
       'gateways.gateway.networking.k8s.io',
       'grpcroutes.gateway.networking.k8s.io',
       'httproutes.gateway.networking.k8s.io',
+      'listenersets.gateway.networking.k8s.io',
       'tcproutes.gateway.networking.k8s.io',
       'tlsroutes.gateway.networking.k8s.io',
       'udproutes.gateway.networking.k8s.io',

@@ -71,7 +71,12 @@ function bootstrapOf(resources: readonly XdsResource[]): Json {
     if (port) all.push(withRoutes(port.json, chain, scope.json['route_configuration'] as Json));
   }
   const endpoints = new Map(of(TypeUrl.endpoint).map((e) => [e.name, e.json]));
-  const clusters = new Map(of(TypeUrl.cluster).map((c) => [c.name, withEndpoints(c.json, endpoints.get(c.name))]));
+  const clusters = new Map(
+    of(TypeUrl.cluster).map((c) => {
+      const inline = withInlineCertificates(c.json, (name) => secrets.get(`${c.scope}|${name}`));
+      return [c.name, withEndpoints(inline, endpoints.get(c.name))];
+    }),
+  );
   return {
     node: { id: 'test', cluster: 'test' },
     dynamic_resources: {
@@ -112,17 +117,20 @@ function protocolOf(listener: Json): unknown {
 function withCertificates(listener: Json, find: (name: string) => unknown): Json {
   return {
     ...listener,
-    filter_chains: ((listener['filter_chains'] as Json[] | undefined) ?? []).map((chain) => {
-      const socket = chain['transport_socket'] as Json | undefined;
-      if (!socket) return chain;
-      const typed = socket['typed_config'] as Json;
-      const { tls_certificate_sds_secret_configs: sds, ...context } = typed['common_tls_context'] as Json;
-      const certificates = (sds as { name: string }[]).map(({ name }) => find(name));
-      expect(certificates, 'every certificate that a listener names is there').not.toContain(undefined);
-      const common_tls_context = { ...context, tls_certificates: certificates };
-      return { ...chain, transport_socket: { ...socket, typed_config: { ...typed, common_tls_context } } };
-    }),
+    filter_chains: ((listener['filter_chains'] as Json[] | undefined) ?? []).map((chain) => withInlineCertificates(chain, find)),
   };
+}
+
+/** The same of a filter chain or a cluster. */
+function withInlineCertificates(owner: Json, find: (name: string) => unknown): Json {
+  const socket = owner['transport_socket'] as Json | undefined;
+  const typed = socket?.['typed_config'] as Json | undefined;
+  const { tls_certificate_sds_secret_configs: sds, ...context } = (typed?.['common_tls_context'] ?? {}) as Json;
+  if (!sds) return owner;
+  const certificates = (sds as { name: string }[]).map(({ name }) => find(name));
+  expect(certificates, 'every certificate that is named is there').not.toContain(undefined);
+  const common_tls_context = { ...context, tls_certificates: certificates };
+  return { ...owner, transport_socket: { ...socket, typed_config: { ...typed, common_tls_context } } };
 }
 
 /** The listener with one chain, in clear text, that has the routes of a scope instead of all scopes. */

@@ -1,0 +1,78 @@
+/**
+ * Statuses of BackendTLSPolicies: one entry for each Gateway that reaches a target through routes.
+ *
+ *   [BackendTls] -> ports of its Services -> [ClusterUse] -> Gateways
+ */
+import { type ObjectRef, refKey } from '../ir/object-ref.ts';
+import { compareText } from '../ir/precedence.ts';
+import type { EntriesReport, EntryReport } from '../ir/report.ts';
+import { serviceClusterName } from '../ir/names.ts';
+import { type Collection, type Ctx, type Graph, type Index, map } from '../krt/index.ts';
+import { type BackendTls, type BackendTlsPolicies, type BackendTlsTarget, policiesOf, targetKey } from './backendtlspolicy.ts';
+import { backendTls as condition, gatewayGroup } from './conditions.ts';
+import type { ClusterUse } from './served-route.ts';
+import type { ServiceView } from './views.ts';
+
+export interface BackendTlsStatusInputs {
+  readonly policies: BackendTlsPolicies;
+  readonly services: Collection<ServiceView>;
+  readonly uses: Collection<ClusterUse>;
+  /** By name of the cluster. */
+  readonly usesByCluster: Index<ClusterUse>;
+}
+
+/** Most ancestors in one status (Gateway API: PolicyStatus). */
+const maxAncestors = 16;
+
+/** A status for each policy. */
+export function backendTlsStatuses(g: Graph, inputs: BackendTlsStatusInputs): Collection<EntriesReport> {
+  return map(
+    g,
+    inputs.policies.collection,
+    { name: 'BackendTLSPolicyStatuses', key: (r: EntriesReport) => refKey(r.object) },
+    (ctx, policy): EntriesReport => {
+      const targets = policy.targets.map((target) => ({ target, state: stateOf(ctx, inputs, policy, target) }));
+      const entries = new Map<string, EntryReport>();
+      for (const { target, state } of targets) {
+        if (state.missing !== undefined) {
+          const [namespace = '', name = ''] = target.service.split('/');
+          const conditions = [condition.targetNotFound(state.missing), policy.resolvedRefs];
+          entries.set(`service ${targetKey(target)}`, { ref: { group: '', kind: 'Service', namespace, name }, conditions });
+        }
+        for (const gateway of state.gateways) {
+          const known = entries.get(gateway);
+          if (known && !state.winner) continue;
+          const accepted = state.winner ? condition.conflicted(state.winner, targetKey(target)) : policy.accepted;
+          entries.set(gateway, { ref: gatewayRef(gateway), conditions: [accepted, policy.resolvedRefs] });
+        }
+      }
+      const sorted = [...entries].sort(([a], [b]) => compareText(a, b)).map(([, e]) => e);
+      return { form: 'ancestors', object: policy.ref, generation: policy.generation, entries: sorted.slice(0, maxAncestors) };
+    },
+  );
+}
+
+interface TargetState {
+  /** Keys of the Gateways that reach it. */
+  readonly gateways: readonly string[];
+  /** The policy that has the target instead. */
+  readonly winner?: ObjectRef;
+  readonly missing?: string;
+}
+
+function stateOf(ctx: Ctx, inputs: BackendTlsStatusInputs, policy: BackendTls, target: BackendTlsTarget): TargetState {
+  const service = ctx.fetchOne(inputs.services, target.service);
+  if (!service) return { gateways: [], missing: `Service ${target.service} not found: the policy has no effect there` };
+  const ports = service.ports.filter((p) => target.port === undefined || p.name === target.port);
+  if (ports.length === 0) return { gateways: [], missing: `Service ${target.service} has no port named ${target.port}` };
+  const uses = ports.flatMap((p) =>
+    ctx.fetch(inputs.uses, { index: inputs.usesByCluster, is: serviceClusterName(service.namespace, service.name, p.port) }),
+  );
+  const [first] = policiesOf(ctx, inputs.policies, target);
+  return { gateways: [...new Set(uses.map((u) => u.scope))], ...(first && first.key !== policy.key && { winner: first.ref }) };
+}
+
+function gatewayRef(key: string): EntryReport['ref'] {
+  const [namespace = '', name = ''] = key.split('/');
+  return { group: gatewayGroup, kind: 'Gateway', namespace, name };
+}

@@ -1,0 +1,109 @@
+/**
+ * TLS to backends.
+ *
+ *   [BackendTLSPolicy] -> [ConfigMap, Secret with ca.crt] -> BackendTls, by target: Service, or one port of it
+ *        └─> the first one of a target wins: port before Service, then older, then by name -> Cluster.tls
+ */
+import type { Cluster, UpstreamTls } from '../ir/backend.ts';
+import type { ObjectRef } from '../ir/object-ref.ts';
+import { compareOrder } from '../ir/precedence.ts';
+import type { ConditionIntent } from '../ir/report.ts';
+import type { RouteOrder } from '../ir/route.ts';
+import type { Collection, Ctx, Index } from '../krt/index.ts';
+import type { BackendTLSPolicy, LocalPolicyTargetReferenceWithSectionName } from '../kube/types/gateway-api.ts';
+import { keyOf } from '../kube/types/meta.ts';
+import { type CaInputs, type CaProblem, resolveCaBundle } from './ca-certificate.ts';
+import { backendTls as condition, gatewayGroup } from './conditions.ts';
+
+/** A BackendTLSPolicy as it was read. */
+export interface BackendTls {
+  readonly key: string;
+  readonly ref: ObjectRef;
+  readonly generation: number;
+  readonly order: RouteOrder;
+  readonly targets: readonly BackendTlsTarget[];
+  readonly tls: UpstreamTls;
+  /** The conditions `Accepted` and `ResolvedRefs`, unless another policy has the target. */
+  readonly accepted: ConditionIntent;
+  readonly resolvedRefs: ConditionIntent;
+}
+
+export interface BackendTlsTarget {
+  /** `namespace/name`. */
+  readonly service: string;
+  /** Name of a port; absent: all ports that have no policy of their own. */
+  readonly port?: string;
+}
+
+/** Policies, and their index by target. */
+export interface BackendTlsPolicies {
+  readonly collection: Collection<BackendTls>;
+  readonly byTarget: Index<BackendTls>;
+}
+
+/** Index key of a target. */
+export function targetKey({ service, port }: BackendTlsTarget): string {
+  return port === undefined ? service : `${service}/${port}`;
+}
+
+/** Reads a policy. One without a usable CA is kept: its backends must not be reached without TLS, nor unverified. */
+export function translateBackendTls(ctx: Ctx, inputs: CaInputs, policy: BackendTLSPolicy): BackendTls {
+  const namespace = policy.metadata.namespace ?? '';
+  const { validation } = policy.spec;
+  const from = { group: gatewayGroup, kind: 'BackendTLSPolicy', namespace };
+  const ca = resolveCaBundle(ctx, inputs, from, validation.caCertificateRefs ?? [], 'spec.validation.caCertificateRefs');
+  const system = validation.wellKnownCACertificates === 'System';
+  const unknown = validation.wellKnownCACertificates !== undefined && !system;
+  const trust: UpstreamTls['trust'] = system ? 'system' : ca.pem === '' ? 'nobody' : { pem: ca.pem };
+  const names = validation.subjectAltNames ?? [];
+  return {
+    key: keyOf(policy),
+    ref: { group: gatewayGroup, kind: 'BackendTLSPolicy', namespace, name: policy.metadata.name },
+    generation: policy.metadata.generation ?? 0,
+    order: { created: policy.metadata.creationTimestamp ?? '', key: keyOf(policy) },
+    targets: policy.spec.targetRefs.flatMap((ref) => targetOf(namespace, ref) ?? []),
+    tls: {
+      sni: validation.hostname,
+      trust,
+      subjectAltNames:
+        names.length === 0
+          ? [{ type: 'dns', value: validation.hostname }]
+          : names.map((n) => (n.type === 'URI' ? { type: 'uri', value: n.uri ?? '' } : { type: 'dns', value: n.hostname ?? '' })),
+    },
+    accepted: unknown
+      ? condition.unsupportedCertificates(validation.wellKnownCACertificates ?? '')
+      : trust === 'nobody'
+        ? condition.noValidCa(messagesOf(ca.problems))
+        : condition.accepted,
+    resolvedRefs: resolvedRefs(ca.problems),
+  };
+}
+
+function messagesOf(problems: readonly CaProblem[]): string {
+  return problems.map((p) => p.message).join('; ');
+}
+
+function resolvedRefs(problems: readonly CaProblem[]): ConditionIntent {
+  const [first] = problems;
+  if (!first) return condition.resolvedRefs;
+  return first.reason === 'kind' ? condition.invalidKind(messagesOf(problems)) : condition.invalidCaRef(messagesOf(problems));
+}
+
+function targetOf(namespace: string, ref: LocalPolicyTargetReferenceWithSectionName): BackendTlsTarget | undefined {
+  if (ref.group !== '' || ref.kind !== 'Service') return undefined;
+  return { service: `${namespace}/${ref.name}`, ...(ref.sectionName !== undefined && { port: ref.sectionName }) };
+}
+
+/** The policies of exactly this target, the winner first. */
+export function policiesOf(ctx: Ctx, policies: BackendTlsPolicies, target: BackendTlsTarget): readonly BackendTls[] {
+  return ctx
+    .fetch(policies.collection, { index: policies.byTarget, is: targetKey(target) })
+    .toSorted((a, b) => compareOrder(a.order, b.order));
+}
+
+/** The cluster with the TLS that a policy asks for. Source: Gateway API, BackendTLSPolicy. */
+export function withBackendTls(ctx: Ctx, policies: BackendTlsPolicies, cluster: Cluster): Cluster {
+  const { service, portName: port } = cluster;
+  const winner = (port === '' ? undefined : policiesOf(ctx, policies, { service, port })[0]) ?? policiesOf(ctx, policies, { service })[0];
+  return winner ? { ...cluster, tls: winner.tls } : cluster;
+}

@@ -1,0 +1,119 @@
+/**
+ * ListenerSets: further listeners of a Gateway, in the hands of others.
+ *
+ *   [ListenerSet] -> [Gateway.spec.allowedListeners] -> ListenerSetView -> listeners behind those of the Gateway: older sets first, then by name
+ */
+import type { ObjectRef } from '../ir/object-ref.ts';
+import { compareOrder } from '../ir/precedence.ts';
+import type { ConditionIntent, WholeReport } from '../ir/report.ts';
+import type { Collection, Ctx, Index } from '../krt/index.ts';
+import type { Namespace } from '../kube/types/core.ts';
+import type { Gateway, Listener, ListenerSet } from '../kube/types/gateway-api.ts';
+import { keyOf } from '../kube/types/meta.ts';
+import { listenerSet as condition, gatewayGroup } from './conditions.ts';
+import type { GatewayListener } from './gateway-listener.ts';
+import type { GatewayView } from './gateway.ts';
+import { selects } from './labels.ts';
+import { type GatewayFacts, listenerReport } from './status.ts';
+
+/** ListenerSets, and their index by Gateway. */
+export interface ListenerSets {
+  readonly collection: Collection<ListenerSet>;
+  readonly byGateway: Index<ListenerSet>;
+  readonly namespaces: Collection<Namespace>;
+}
+
+/** A ListenerSet of a Gateway. */
+export interface ListenerSetView {
+  readonly ref: ObjectRef;
+  readonly labels: Readonly<Record<string, string>>;
+  /** False: the Gateway does not allow it, and its listeners do not exist. */
+  readonly allowed: boolean;
+  readonly listeners: readonly Listener[];
+}
+
+/** `namespace/name` of the Gateway that a set belongs to. */
+export function gatewayOfSet(set: ListenerSet): string {
+  return `${set.spec.parentRef.namespace ?? set.metadata.namespace}/${set.spec.parentRef.name}`;
+}
+
+/** Indexes the sets by their Gateway. */
+export function listenerSetsOf(collection: Collection<ListenerSet>, namespaces: Collection<Namespace>): ListenerSets {
+  return { collection, byGateway: collection.index('gateway', gatewaysOfSet), namespaces };
+}
+
+function gatewaysOfSet(set: ListenerSet): readonly string[] {
+  const { group = gatewayGroup, kind = 'Gateway' } = set.spec.parentRef;
+  return group === gatewayGroup && kind === 'Gateway' ? [gatewayOfSet(set)] : [];
+}
+
+/** The sets of a Gateway, in the order of their precedence. Source: Gateway API, ListenerSet. */
+export function setsOfGateway(ctx: Ctx, sets: ListenerSets, gateway: Gateway): readonly ListenerSetView[] {
+  const order = (set: ListenerSet) => ({ created: set.metadata.creationTimestamp ?? '', key: keyOf(set) });
+  return ctx
+    .fetch(sets.collection, { index: sets.byGateway, is: keyOf(gateway) })
+    .toSorted((a, b) => compareOrder(order(a), order(b)))
+    .map((set) => ({
+      ref: refOf(set),
+      labels: set.metadata.labels ?? {},
+      allowed: allows(ctx, sets.namespaces, gateway, set.metadata.namespace ?? ''),
+      listeners: set.spec.listeners,
+    }));
+}
+
+function refOf(set: ListenerSet): ObjectRef {
+  return { group: gatewayGroup, kind: 'ListenerSet', namespace: set.metadata.namespace ?? '', name: set.metadata.name };
+}
+
+/** True when the Gateway takes sets of the namespace. Source: Gateway API, GatewaySpec.allowedListeners; without it none. */
+function allows(ctx: Ctx, namespaces: Collection<Namespace>, gateway: Gateway, namespace: string): boolean {
+  const { from = 'None', selector } = gateway.spec.allowedListeners?.namespaces ?? {};
+  switch (from) {
+    case 'All':
+      return true;
+    case 'Same':
+      return namespace === gateway.metadata.namespace;
+    case 'Selector':
+      return selects(selector, ctx.fetchOne(namespaces, namespace)?.metadata.labels ?? undefined);
+    default:
+      return false;
+  }
+}
+
+/** True when the listener is one of the set. */
+export function isOfSet(l: GatewayListener, ref: ObjectRef): boolean {
+  return l.owner.kind === ref.kind && l.owner.namespace === ref.namespace && l.owner.name === ref.name;
+}
+
+/** How many sets of the Gateway have a listener that is served. */
+export function attachedSets(view: GatewayView): number {
+  return view.sets.filter((s) => view.listeners.some((l) => l.valid && isOfSet(l, s.ref))).length;
+}
+
+/** Status of a set of one of our Gateways. */
+export function listenerSetStatus(view: GatewayView, set: ListenerSet, facts: GatewayFacts): WholeReport {
+  const object = refOf(set);
+  const allowed = view.sets.some((s) => s.allowed && s.ref.namespace === object.namespace && s.ref.name === object.name);
+  const listeners = view.listeners.filter((l) => isOfSet(l, object));
+  return {
+    form: 'whole',
+    object,
+    generation: set.metadata.generation ?? 0,
+    conditions: setConditions(view, allowed, listeners),
+    listeners: listeners.map((l) => listenerReport(view, l, facts)),
+    fields: {},
+  };
+}
+
+function setConditions(view: GatewayView, allowed: boolean, listeners: readonly GatewayListener[]): readonly ConditionIntent[] {
+  if (!allowed) return [condition.notAllowed, condition.notProgrammed('NotAllowed', condition.notAllowed.message)];
+  const invalid = listeners.filter((l) => !l.valid);
+  const why = invalid.map((l) => `${l.name}: ${l.conditions.find((c) => c.type === 'Programmed')?.message}`).join('; ');
+  if (invalid.length === listeners.length) {
+    return [condition.noValidListeners(why), condition.notProgrammed('ListenersNotValid', why)];
+  }
+  return [
+    invalid.length === 0 ? condition.accepted : condition.someListenersInvalid(why),
+    view.accepted ? condition.programmed : condition.notProgrammed('Invalid', view.acceptance.message),
+  ];
+}

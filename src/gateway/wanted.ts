@@ -1,0 +1,97 @@
+/**
+ * Which Secrets and ConfigMaps are read: those that an object of ours refers to and may read, and no other.
+ *
+ *   [Gateway, ListenerSet] certificates, client certificate, CAs ─┐
+ *   [BackendTLSPolicy] CAs of backends ───────────────────────────┴─> WantedSecrets, WantedConfigMaps
+ */
+import { type Collection, type Ctx, type Graph, flatMap, group, join, map, source } from '../krt/index.ts';
+import type { Namespace } from '../kube/types/core.ts';
+import type { BackendTLSPolicy, Gateway, GatewayClass, ListenerSet, ReferenceGrant } from '../kube/types/gateway-api.ts';
+import { keyOf } from '../kube/types/meta.ts';
+import { type CaRef, caKind, readableCa } from './ca-certificate.ts';
+import { gatewayGroup } from './conditions.ts';
+import { isOurs } from './gateway.ts';
+import { frontendCaRefs } from './gateway-tls.ts';
+import { type ListenerSets, listenerSetsOf, setsOfGateway } from './listenerset.ts';
+import { certificateKey, mayRead } from './listener-certificate.ts';
+import { type GrantSubject, type Grants, grantsOf } from './referencegrant.ts';
+
+export interface WantedInputs {
+  readonly classes: Collection<GatewayClass>;
+  readonly gateways: Collection<Gateway>;
+  readonly backendTlsPolicies: Collection<BackendTLSPolicy>;
+  readonly referenceGrants: Collection<ReferenceGrant>;
+  readonly listenerSets: Collection<ListenerSet>;
+  readonly namespaces: Collection<Namespace>;
+}
+
+/** Keys, `namespace/name`. */
+export type WantedKeys = Collection<{ readonly key: string }>;
+
+export interface Wanted {
+  readonly secrets: WantedKeys;
+  readonly configMaps: WantedKeys;
+}
+
+interface Reference {
+  readonly from: string;
+  readonly kind: 'Secret' | 'ConfigMap';
+  readonly object: string;
+}
+
+/** Collects the references. `always` are ConfigMaps that the controller itself refers to. */
+export function wantedObjects(g: Graph, inputs: WantedInputs, always: readonly string[]): Wanted {
+  const grants = grantsOf(inputs.referenceGrants);
+  const sets = listenerSetsOf(inputs.listenerSets, inputs.namespaces);
+  const key = (r: Reference): string => `${r.from}|${r.kind}|${r.object}`;
+  const ofGateways = flatMap(g, inputs.gateways, { name: 'GatewayReferences', key }, (ctx, gateway) =>
+    isOurs(ctx.fetchOne(inputs.classes, gateway.spec.gatewayClassName)) ? gatewayReferences(ctx, grants, sets, gateway) : [],
+  );
+  const ofPolicies = flatMap(g, inputs.backendTlsPolicies, { name: 'BackendTLSPolicyReferences', key }, (ctx, policy) => {
+    const from = { group: gatewayGroup, kind: 'BackendTLSPolicy', namespace: policy.metadata.namespace ?? '' };
+    return distinct(caReferences(ctx, grants, from, keyOf(policy), policy.spec.validation.caCertificateRefs ?? []));
+  });
+  const ofController = source<Reference>(g, { name: 'ControllerReferences', key });
+  ofController.reset(always.map((object) => ({ from: 'the controller', kind: 'ConfigMap', object })));
+  ofController.markSynced();
+  const references = join(g, { name: 'References' }, [ofController, ofGateways, ofPolicies]);
+  const wanted = (kind: Reference['kind'], name: string): WantedKeys => {
+    const objects = group(
+      g,
+      { name: `${kind}References` },
+      references.index(kind, (r) => (r.kind === kind ? [r.object] : [])),
+    );
+    return map(g, objects, { name }, (_ctx, object) => ({ key: object.key }));
+  };
+  return { secrets: wanted('Secret', 'WantedSecrets'), configMaps: wanted('ConfigMap', 'WantedConfigMaps') };
+}
+
+function gatewayReferences(ctx: Ctx, grants: Grants, sets: ListenerSets, gateway: Gateway): readonly Reference[] {
+  const namespace = gateway.metadata.namespace ?? '';
+  const from = `Gateway ${keyOf(gateway)}`;
+  const client = gateway.spec.tls?.backend?.clientCertificateRef;
+  const secrets = [...gateway.spec.listeners.flatMap((l) => l.tls?.certificateRefs ?? []), ...(client ? [client] : [])]
+    .filter((ref) => mayRead(ctx, grants, { kind: 'Gateway', namespace }, ref))
+    .map((ref): Reference => ({ from, kind: 'Secret', object: certificateKey(namespace, ref) }));
+  const ofSets = setsOfGateway(ctx, sets, gateway)
+    .filter((set) => set.allowed)
+    .flatMap(({ ref: set, listeners }) =>
+      listeners
+        .flatMap((l) => l.tls?.certificateRefs ?? [])
+        .filter((ref) => mayRead(ctx, grants, set, ref))
+        .map((ref): Reference => ({ from, kind: 'Secret', object: certificateKey(set.namespace, ref) })),
+    );
+  const subject = { group: gatewayGroup, kind: 'Gateway', namespace };
+  return distinct([...secrets, ...ofSets, ...caReferences(ctx, grants, subject, from, frontendCaRefs(gateway.spec.tls))]);
+}
+
+function caReferences(ctx: Ctx, grants: Grants, subject: GrantSubject, from: string, refs: readonly CaRef[]): readonly Reference[] {
+  return refs.flatMap((ref): Reference[] => {
+    const [kind, object] = [caKind(ref), readableCa(ctx, grants, subject, ref)];
+    return kind && object !== undefined ? [{ from, kind, object }] : [];
+  });
+}
+
+function distinct(references: readonly Reference[]): readonly Reference[] {
+  return [...new Map(references.map((r) => [`${r.kind}|${r.object}`, r])).values()];
+}
