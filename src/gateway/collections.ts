@@ -356,7 +356,7 @@ function policyStatuses(g: Graph, inputs: GatewayApiInputs, api: GatewayApi): Co
     return policyStatus(policy, withGatewayTargets(ctx, policy, found, api), missing);
   });
 
-  /** A Gateway without routes has the policy all the same. */
+  /** A Gateway or ListenerSet without routes has the policy all the same. */
   function withGatewayTargets(
     ctx: Ctx,
     policy: Policy<RoutePolicies>,
@@ -364,10 +364,14 @@ function policyStatuses(g: Graph, inputs: GatewayApiInputs, api: GatewayApi): Co
     { gateways }: GatewayApi,
   ): readonly PolicyAttachment[] {
     const bare = policy.targets.flatMap((t): PolicyAttachment[] => {
-      if (t.by !== 'name' || t.ref.kind !== 'Gateway') return [];
-      const view = ctx.fetchOne(gateways, `${t.ref.namespace}/${t.ref.name}`);
-      if (!view || found.some((o) => refKey(o.ancestor) === refKey(view.ref))) return [];
-      return [{ policy: policy.ref, ancestor: view.ref, state: 'attached' }];
+      if (t.by !== 'name') return [];
+      const key = `${t.ref.namespace}/${t.ref.name}`;
+      const set = t.ref.kind === 'ListenerSet' ? ctx.fetchOne(inputs.listenerSets, key) : undefined;
+      const view = t.ref.kind === 'Gateway' ? ctx.fetchOne(gateways, key) : set && ctx.fetchOne(gateways, gatewayOfSet(set));
+      if (!view || (set && !view.sets.some((s) => s.allowed && `${s.ref.namespace}/${s.ref.name}` === key))) return [];
+      const { section: _, ...ancestor } = t.ref;
+      if (found.some((o) => refKey(o.ancestor) === refKey(ancestor))) return [];
+      return [{ policy: policy.ref, ancestor, state: 'attached' }];
     });
     return [...found, ...bare];
   }
