@@ -89,7 +89,8 @@ export function translateGateway(ctx: Ctx, inputs: GatewayInputs, gateway: Gatew
   const parameters = parametersOf(ctx, inputs, gateway, gatewayClass);
   const problem = waypoint ? waypointProblem(gateway, gatewayClass, inputs.waypoints) : undefined;
   const refused = problem === undefined ? undefined : condition.invalid(problem);
-  const acceptance = refused ?? parameters.problem ?? addressProblem(spec.addresses) ?? listenerAcceptance(listeners.filter((l) => l.owner === ref));
+  const acceptance =
+    refused ?? parameters.problem ?? addressProblem(spec.addresses) ?? listenerAcceptance(listeners.filter((l) => l.owner === ref));
   return {
     key: keyOf(gateway),
     ref,
