@@ -1,5 +1,5 @@
-import { expect, test } from 'vitest';
-import { upstreamProtocol } from './backendref.ts';
+import { describe, expect, test } from 'vitest';
+import { routeSubject, upstreamProtocol } from './backendref.ts';
 
 test.each([
   ['http', undefined, 'http1'],
@@ -17,4 +17,17 @@ test.each([
   ['grpc', 'kubernetes.io/ws', 'http1'],
 ])('port name %j with appProtocol %j speaks %s', (name, appProtocol, expected) => {
   expect(upstreamProtocol({ port: 80, name, appProtocol, protocol: 'TCP' })).toBe(expected);
+});
+
+describe('without a grant', () => {
+  const service = { group: '', kind: 'Service', name: 'echo', namespace: 'demo' };
+
+  test('a consumer route leads back to the Services that are its parents', () => {
+    expect(routeSubject('HTTPRoute', 'client', [service]).services).toEqual(['demo/echo']);
+  });
+
+  test('with a Gateway among its parents it does not: that would open the Service to others', () => {
+    expect(routeSubject('HTTPRoute', 'client', [service, { name: 'gw' }]).services).toBeUndefined();
+    expect(routeSubject('HTTPRoute', 'client').services).toBeUndefined();
+  });
 });

@@ -8,6 +8,7 @@
 import type { Cluster, UpstreamProtocol } from '../ir/backend.ts';
 import { serviceClusterName, serviceStatName } from '../ir/names.ts';
 import type { Collection, Ctx } from '../krt/index.ts';
+import type { ParentReference } from '../kube/types/gateway-api.ts';
 import { type UnresolvedReason, gatewayGroup } from './conditions.ts';
 import { type Grants, type GrantSubject, isGranted } from './referencegrant.ts';
 import type { ServicePortView, ServiceView } from './views.ts';
@@ -105,7 +106,12 @@ function unresolved(reason: UnresolvedReason, message: string): ResolvedBackend 
   return { ok: false, reason, message };
 }
 
-/** The subject of a reference out of a route. */
-export function routeSubject(kind: string, namespace: string): GrantSubject {
-  return { group: gatewayGroup, kind, namespace };
+/**
+ * The subject of a reference out of a route. One whose parents are all Services needs no consent to lead back to those: it holds for clients that
+ * reach them without it (GAMMA: consumer routes). With a Gateway among its parents it would open them to whoever reaches that.
+ */
+export function routeSubject(kind: string, namespace: string, parents: readonly ParentReference[] = []): GrantSubject {
+  const isService = (p: ParentReference): boolean => (p.group === '' || p.group === 'core') && p.kind === 'Service';
+  const services = parents.every(isService) ? parents.map((p) => `${p.namespace ?? namespace}/${p.name}`) : [];
+  return { group: gatewayGroup, kind, namespace, ...(services.length > 0 && { services }) };
 }

@@ -10,6 +10,8 @@ export interface GrantSubject {
   readonly group: string;
   readonly kind: string;
   readonly namespace: string;
+  /** `namespace/name` of Services that it may name without a grant; see `routeSubject`. */
+  readonly services?: readonly string[];
 }
 
 export interface GrantTarget {
@@ -36,6 +38,7 @@ export function grantsOf(collection: Collection<ReferenceGrant>): Grants {
 /** True when the reference stays in its namespace or a grant allows it. Source: Gateway API, ReferenceGrant. */
 export function isGranted(ctx: Ctx, grants: Grants, from: GrantSubject, to: GrantTarget): boolean {
   if (from.namespace === to.namespace) return true;
+  if (to.group === '' && to.kind === 'Service' && from.services?.includes(`${to.namespace}/${to.name}`)) return true;
   return ctx
     .fetch(grants.collection, { index: grants.byNamespace, is: to.namespace })
     .some(

@@ -75,7 +75,7 @@ export function translateRules<Rule extends { readonly name?: string }, Outcome 
   translate: RuleTranslation<Rule, Outcome>,
 ): RouteRules<Outcome> {
   const ref = routeRef(kind, route);
-  const from = routeSubject(kind, ref.namespace);
+  const from = routeSubject(kind, ref.namespace, route.spec.parentRefs);
   return {
     key: routeKey(kind, route),
     ref,
