@@ -161,7 +161,7 @@ export async function kubectl(...args: readonly string[]): Promise<string> {
 
 /** Lines of the log of all controllers that there are, from `since` on. */
 export async function controllerLog(since: Date): Promise<readonly string[]> {
-  const select = ['-n', installNamespace, '-l', controllerSelector, '--tail=-1', `--since-time=${since.toISOString()}`];
+  const select = ['-n', installNamespace, '-l', controllerSelector, '--tail=-1', '--ignore-errors', `--since-time=${since.toISOString()}`];
   return (await kubectl('logs', ...select)).split('\n').filter((line) => line !== '');
 }
 
