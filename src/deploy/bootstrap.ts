@@ -11,8 +11,6 @@ export const adminPort = 15_000;
 export const readinessPort = 8082;
 /** Answers `/metrics`. */
 export const metricsPort = 9091;
-/** Ports in the Pod that no listener of a Gateway can have. */
-export const reservedProxyPorts: readonly number[] = [adminPort, readinessPort, metricsPort];
 
 /** Prefix of the node's role: the server reads the Gateway from `<prefix>~<namespace>~<name>`. */
 export const roleOfGateways = 'kgateway-kube-gateway-api';

@@ -51,11 +51,6 @@ export function isExpired(error: unknown): error is ApiError {
   return error instanceof ApiError && (error.status === 410 || error.reason === 'Expired' || error.reason === 'Gone');
 }
 
-/** True when the same call may succeed later without anybody changing anything. */
-export function isTransient(error: unknown): boolean {
-  return error instanceof ApiError && (error.status === 0 || error.status === 429 || error.status >= 500);
-}
-
 function hintOf(status: number, reason: string, subject: CallSubject): string {
   const name = subject.resource ? resourceName(subject.resource) : 'this API';
   switch (status) {

@@ -5,7 +5,7 @@
  * port of a Service, as filters of that chain: that is where istioctl looks for them.
  */
 import type { ActionRules, Authorization } from '../../ir/authorization.ts';
-import { type HttpFilter, type HttpRbacRBAC, type RBAC, RBAC_Action, any } from '../proto/index.ts';
+import { type HttpRbacRBAC, type RBAC, RBAC_Action, any } from '../proto/index.ts';
 import type { PolicyFilter } from './order.ts';
 import { rbacPolicy } from './rbac-rule.ts';
 
@@ -59,11 +59,3 @@ export const rbacFilters: readonly PolicyFilter[] = steps.map(({ action, rbac, s
     return rules && any('envoy.extensions.filters.http.rbac.v3.RBACPerRoute', { rbac: rules });
   },
 }));
-
-/** Filters for a chain that serves one target only. Several have one name, as Istio's do. */
-export function httpRbacFilters(authorization: Authorization): readonly HttpFilter[] {
-  return rbacSteps(authorization).map(({ rules }) => ({
-    name: 'envoy.filters.http.rbac',
-    typed_config: any('envoy.extensions.filters.http.rbac.v3.RBAC', rules),
-  }));
-}
