@@ -1,23 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { routeSubject, upstreamProtocol } from './backendref.ts';
-
-test.each([
-  ['http', undefined, 'http1'],
-  ['', undefined, 'http1'],
-  ['grpc', undefined, 'http2'],
-  ['grpc-api', undefined, 'http2'],
-  ['http2', undefined, 'http2'],
-  ['http2-x', undefined, 'http2'],
-  ['grpcish', undefined, 'http1'],
-  ['grpc-web', undefined, 'http1'],
-  ['grpc-web-x', undefined, 'http1'],
-  ['http', 'kubernetes.io/h2c', 'http2'],
-  ['http', 'grpc', 'http2'],
-  ['grpc', 'http', 'http1'],
-  ['grpc', 'kubernetes.io/ws', 'http1'],
-])('port name %j with appProtocol %j speaks %s', (name, appProtocol, expected) => {
-  expect(upstreamProtocol({ port: 80, name, appProtocol, protocol: 'TCP' })).toBe(expected);
-});
+import { routeSubject } from './backendref.ts';
 
 describe('without a grant', () => {
   const service = { group: '', kind: 'Service', name: 'echo', namespace: 'demo' };

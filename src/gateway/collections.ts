@@ -43,6 +43,7 @@ import type { RuleOutcome } from './route-rule.ts';
 import { type RouteKindName, type RouteObject, type RouteParents, type RouteRules, routeKey, routeRef } from './route.ts';
 import { type RouteInputs, routeCollections, routeSources } from './routes.ts';
 import { type ClusterUse, type ServedRoute, listenerBoundaries, serveRoute } from './served-route.ts';
+import { serviceBackends } from './service-backend.ts';
 import { serviceParents } from './service-parent.ts';
 import { type ServicePort, servicePorts, serviceScopes } from './service-scopes.ts';
 import {
@@ -137,7 +138,7 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs, mesh: MeshInputs 
 
   const bound = mesh?.boundServices ?? join(g, { name: 'BoundServices' }, []);
   const attachment = { gateways, listenerSets: inputs.listenerSets, namespaces, services: serviceParents(bound) };
-  const routes = routeCollections(g, inputs, { services, grants }, attachment);
+  const routes = routeCollections(g, inputs, { kinds: [serviceBackends(services)], grants }, attachment);
   const { rules, parents } = routes;
   const ports = servicePorts(g, bound, services, parents);
   const l4 = l4Collections(g, gateways, routes.l4Rules, routes.l4Parents);

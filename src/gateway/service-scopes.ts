@@ -17,7 +17,7 @@ import { type Collection, type Ctx, type Graph, type Index, flatMap, group, map 
 import { attachmentsIn, listenerLevels } from '../policy/attachment.ts';
 import type { Policy } from '../policy/plugin.ts';
 import { effectivePolicies, withOwnPolicies } from '../policy/trafficpolicy/trafficpolicy.ts';
-import { serviceCluster } from './backendref.ts';
+import { serviceCluster } from './service-backend.ts';
 import type { GatewayView } from './gateway.ts';
 import { serviceEntryCluster } from './service-entry-cluster.ts';
 import { speaksHttp } from './service-parent.ts';
