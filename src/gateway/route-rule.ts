@@ -17,6 +17,7 @@ import type {
   HTTPRequestMirrorFilter,
   HTTPRequestRedirectFilter,
   HTTPRouteFilter,
+  SessionPersistence,
 } from '../kube/types/gateway-api.ts';
 import { corsPolicy } from '../policy/cors.ts';
 import { headerModifier } from '../policy/headers.ts';
@@ -24,6 +25,7 @@ import type { Problem } from '../policy/problem.ts';
 import { type BackendInputs, type BackendTarget, resolveBackend } from './backendref.ts';
 import type { UnresolvedReason } from './conditions.ts';
 import type { GrantSubject } from './referencegrant.ts';
+import { sessionOf } from './session-persistence.ts';
 
 export interface UnresolvedRef {
   readonly reason: UnresolvedReason;
@@ -76,6 +78,7 @@ export interface RuleParts {
   readonly matches: readonly { readonly match: HttpMatch; readonly problems: readonly Problem[] }[];
   readonly filters?: readonly HTTPRouteFilter[];
   readonly backendRefs?: readonly HTTPBackendRef[];
+  readonly sessionPersistence?: SessionPersistence;
   /** What the rule itself says of timeouts and retries, and what is wrong there. */
   readonly policies: RoutePolicies;
   readonly problems: readonly Problem[];
@@ -100,6 +103,7 @@ export function translateRule(ctx: Ctx, inputs: BackendInputs, from: GrantSubjec
   const filters = translateFilters(rule.filters ?? [], matches, `${id.field}.filters`, replaced);
   const policies = { ...filters.policies, ...rule.policies };
   replaced.push(...rule.problems);
+  const session = sessionOf(rule.sessionPersistence, id.name, `${id.field}.sessionPersistence`, replaced);
 
   const resolve = (ref: BackendTarget): string | undefined => {
     const backend = resolveBackend(ctx, inputs, from, ref);
@@ -139,6 +143,7 @@ export function translateRule(ctx: Ctx, inputs: BackendInputs, from: GrantSubjec
       ...(filters.requestHeaders && { requestHeaders: filters.requestHeaders }),
       ...(filters.responseHeaders && { responseHeaders: filters.responseHeaders }),
       policies,
+      ...(session && { session }),
     },
     ...(rule.name !== undefined && { section: rule.name }),
     extensionRefs: filters.extensionRefs,

@@ -7,6 +7,7 @@ import type { Authorization } from './authorization.ts';
 import type { JwtAuthentication } from './jwt.ts';
 import type { ObjectRef } from './object-ref.ts';
 import type { HeaderModifier, RoutePolicies } from './policy.ts';
+import type { Session } from './session.ts';
 
 export type PathMatch =
   | { readonly type: 'exact'; readonly value: string }
@@ -85,6 +86,8 @@ export interface RouteRule {
   readonly requestHeaders?: HeaderModifier;
   readonly responseHeaders?: HeaderModifier;
   readonly policies: RoutePolicies;
+  /** Requests of one session go to the same endpoint. */
+  readonly session?: Session;
 }
 
 /** Orders routes that match equally well: older first, then by `namespace/name` (Gateway API: HTTPRouteRule precedence). */

@@ -21,6 +21,7 @@ test('preflights are answered first, who is not allowed takes no token, and refu
     'kgateway.rbac.allow',
     'envoy.filters.http.local_ratelimit',
     'envoy.filters.http.buffer',
+    'envoy.filters.http.stateful_session',
     'kgateway.transformation',
     'kgateway.header_transformation',
   ]);

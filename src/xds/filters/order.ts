@@ -13,6 +13,7 @@ import { cors } from './cors.ts';
 import { jwtAuthn } from './jwt-authn.ts';
 import { localRateLimit } from './local-ratelimit.ts';
 import { rbacFilters } from './rbac.ts';
+import { statefulSession } from './stateful-session.ts';
 import { headerTransformation, transformation } from './transformation.ts';
 
 /** One Envoy HTTP filter that a policy of a route configures. */
@@ -41,6 +42,7 @@ export const policyFilters: readonly PolicyFilter[] = [
   ...rbacFilters, // before what costs: audit, deny, allow, as Istio orders them
   localRateLimit, // before buffering: a request that is refused should cost nothing
   buffer, // whatever follows wants the body whole
+  statefulSession, // before the request is rewritten: the token is the client's, and the backend does not see it in its answers
   transformation, // last, and first to see responses: it works on what the backend gets and sends
   headerTransformation, // the same, for directions that need no Lua
 ];

@@ -11,7 +11,7 @@ import type { HostRoutes, HttpMatch, RouteRule } from '../../ir/route.ts';
 import { type ScopeSecurity, policyFilters, scopeFilterConfigs } from '../filters/order.ts';
 import { type Any, type Route, type VirtualHost, any, encode } from '../proto/index.ts';
 import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
-import { routeOf } from './route.ts';
+import { routesOf } from './session.ts';
 import { fallbackFilters, ownershipFilter, scopeHeader } from './scope-key.ts';
 
 /** Key of the scope that a host belongs to, within the proxies of a Gateway. */
@@ -86,7 +86,7 @@ export function orderedRoutes(items: readonly HostRoutes[]): Route[] {
       a.ruleIndex - b.ruleIndex ||
       a.matchIndex - b.matchIndex,
   );
-  return candidates.map((c) => routeOf(c.rule, c.match, c.matchIndex, c.host));
+  return candidates.flatMap((c) => routesOf(c.rule, c.match, c.matchIndex, c.host));
 }
 
 /** The only host of its scope. When its listener serves no other host, nothing falls through to wildcards, which are of other listeners. */

@@ -211,6 +211,28 @@ describe('routes of a Service', () => {
     }
   });
 
+  test('keep a session with the backend that it began with', async () => {
+    const rule = (path: string, session: string): string =>
+      `{ matches: [{ path: { value: ${path} } }], sessionPersistence: { ${session} }, backendRefs: [{ name: echo, port: 80 }, { name: two, port: 80 }] }`;
+    const rules = `${rule('/cookie', 'sessionName: s')}, ${rule('/header', 'type: Header, sessionName: x-s')}`;
+    await gateway.write('session.yaml', route('session', "{ group: '', kind: Service, name: two }", rules));
+    const at = { address: '10.96.0.2' };
+    await eventually('the route serves', async () => (await get('/header', at)).headers['x-s'] !== undefined);
+    for (const path of ['/cookie', '/header']) {
+      const seen = new Set<string>();
+      for (let session = 0; session < 12; session++) {
+        const first = await get(path, at);
+        const cookie = (first.headers['set-cookie'] ?? []).map((c) => c.split(';')[0]).join('; ');
+        const headers = { ...(cookie && { cookie }), ...(first.headers['x-s'] !== undefined && { 'x-s': String(first.headers['x-s']) }) };
+        for (let i = 0; i < 6; i++) expect(echoOf(await get(path, { ...at, headers })).service).toBe(echoOf(first).service);
+        seen.add(echoOf(first).service);
+      }
+      expect(seen).toEqual(new Set(['one', 'two']));
+    }
+    await gateway.remove('session.yaml');
+    await eventually('the default is back', async () => (await get('/header', at)).headers['x-s'] === undefined);
+  });
+
   test('and TCP Services come and go while connections stay open', async () => {
     const held = await dial({ address: '10.96.0.2' });
     const answers = heldAnswers(held);
