@@ -6,10 +6,11 @@ import { join, relative } from 'node:path';
 import { gatewayParametersCrd } from '../deploy/gatewayparameters.ts';
 import { crdFileName, crdYaml } from '../kube/crd.ts';
 import type { CustomResource } from '../kube/types/custom-resource.ts';
+import { backendCrd } from '../policy/backend/schema.ts';
 import { trafficPolicyCrd } from '../policy/trafficpolicy/schema.ts';
 
 /** Every kind of ours. */
-const kinds: readonly CustomResource[] = [gatewayParametersCrd, trafficPolicyCrd];
+const kinds: readonly CustomResource[] = [backendCrd, gatewayParametersCrd, trafficPolicyCrd];
 
 const root = join(import.meta.dirname, '../..');
 const folder = join(root, 'charts/kgateway-crds/templates');

@@ -22,6 +22,7 @@ export function objectSources(sources: ObjectSources): Readonly<Record<string, S
     ListenerSet: sources.listenerSets,
     GatewayParameters: sources.gatewayParameters,
     TrafficPolicy: sources.trafficPolicies,
+    Backend: sources.backends,
     AuthorizationPolicy: sources.authorizationPolicies,
     ServiceEntry: sources.serviceEntries,
     WorkloadEntry: sources.workloadEntries,

@@ -20,6 +20,7 @@ import type {
 import type { ServiceEntry, WorkloadEntry } from '../kube/types/istio-networking.ts';
 import type { AuthorizationPolicy, RequestAuthentication } from '../kube/types/istio-security.ts';
 import { type KubeObject, keyOf } from '../kube/types/meta.ts';
+import type { Backend } from '../policy/backend/schema.ts';
 import type { TrafficPolicy } from '../policy/trafficpolicy/schema.ts';
 import { type ConnectedProxy, type Rejection, rejectionKey } from '../xds/resource.ts';
 
@@ -42,6 +43,7 @@ export interface ObjectSources {
   readonly listenerSets: Source<ListenerSet>;
   readonly gatewayParameters: Source<GatewayParameters>;
   readonly trafficPolicies: Source<TrafficPolicy>;
+  readonly backends: Source<Backend>;
   /** Of Istio's: the ConfigMap that holds its MeshConfig, and no other. */
   readonly authorizationPolicies: Source<AuthorizationPolicy>;
   /** These of Istio's mesh, and the Pods, are empty unless waypoints are enabled. */
@@ -84,6 +86,7 @@ export function createSources(g: Graph): Sources {
     listenerSets: objects<ListenerSet>('ListenerSet'),
     gatewayParameters: objects<GatewayParameters>('GatewayParameters'),
     trafficPolicies: objects<TrafficPolicy>('TrafficPolicy'),
+    backends: objects<Backend>('Backend'),
     authorizationPolicies: objects<AuthorizationPolicy>('AuthorizationPolicy'),
     // Its addresses come by status.
     serviceEntries: versioned<ServiceEntry>('ServiceEntry'),

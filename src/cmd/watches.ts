@@ -7,6 +7,7 @@ import { type Reflector, reflect } from '../kube/reflector.ts';
 import {
   AuthorizationPolicies,
   BackendTLSPolicies,
+  Backends,
   ConfigMaps,
   EndpointSlices,
   GatewayClasses,
@@ -51,6 +52,7 @@ export const watched: readonly Resource[] = [
   Namespaces,
   GatewayParameters,
   TrafficPolicies,
+  Backends,
   AuthorizationPolicies,
   RequestAuthentications,
   BackendTLSPolicies,

@@ -1,7 +1,7 @@
 /**
  * TLS to backends.
  *
- *   [BackendTLSPolicy] -> [ConfigMap, Secret with ca.crt] -> BackendTls, by target: Service, or one port of it
+ *   [BackendTLSPolicy] -> [ConfigMap, Secret with ca.crt] -> BackendTls, by target: Service, or one port of it, or Backend
  *        └─> the first one of a target wins: port before Service, then older, then by name -> Cluster.tls
  */
 import type { Cluster, UpstreamTls } from '../ir/backend.ts';
@@ -12,6 +12,7 @@ import type { RouteOrder } from '../ir/route.ts';
 import type { Collection, Ctx, Index } from '../krt/index.ts';
 import type { BackendTLSPolicy, LocalPolicyTargetReferenceWithSectionName } from '../kube/types/gateway-api.ts';
 import { keyOf } from '../kube/types/meta.ts';
+import { kgatewayGroup } from '../policy/schema.ts';
 import { type CaInputs, type CaProblem, resolveCaBundle } from './ca-certificate.ts';
 import { backendTls as condition, gatewayGroup } from './conditions.ts';
 
@@ -29,8 +30,9 @@ export interface BackendTls {
 }
 
 export interface BackendTlsTarget {
+  readonly kind: 'Service' | 'Backend';
   /** `namespace/name`. */
-  readonly service: string;
+  readonly key: string;
   /** Name of a port; absent: all ports that have no policy of their own. */
   readonly port?: string;
 }
@@ -42,8 +44,9 @@ export interface BackendTlsPolicies {
 }
 
 /** Index key of a target. */
-export function targetKey({ service, port }: BackendTlsTarget): string {
-  return port === undefined ? service : `${service}/${port}`;
+export function targetKey({ kind, key, port }: BackendTlsTarget): string {
+  const object = kind === 'Service' ? key : `${kind} ${key}`;
+  return port === undefined ? object : `${object}/${port}`;
 }
 
 /** Reads a policy. One without a usable CA is kept: its backends must not be reached without TLS, nor unverified. */
@@ -90,8 +93,9 @@ function resolvedRefs(problems: readonly CaProblem[]): ConditionIntent {
 }
 
 function targetOf(namespace: string, ref: LocalPolicyTargetReferenceWithSectionName): BackendTlsTarget | undefined {
-  if (ref.group !== '' || ref.kind !== 'Service') return undefined;
-  return { service: `${namespace}/${ref.name}`, ...(ref.sectionName !== undefined && { port: ref.sectionName }) };
+  const kind =
+    ref.group === '' && ref.kind === 'Service' ? 'Service' : ref.group === kgatewayGroup && ref.kind === 'Backend' ? 'Backend' : undefined;
+  return kind && { kind, key: `${namespace}/${ref.name}`, ...(ref.sectionName !== undefined && { port: ref.sectionName }) };
 }
 
 /** The policies of exactly this target, the winner first. */
@@ -103,7 +107,11 @@ export function policiesOf(ctx: Ctx, policies: BackendTlsPolicies, target: Backe
 
 /** The cluster with the TLS that a policy asks for. Source: Gateway API, BackendTLSPolicy. */
 export function withBackendTls(ctx: Ctx, policies: BackendTlsPolicies, cluster: Cluster): Cluster {
-  const { service, portName: port } = cluster;
-  const winner = (port === '' ? undefined : policiesOf(ctx, policies, { service, port })[0]) ?? policiesOf(ctx, policies, { service })[0];
+  const { origin, portName: port } = cluster;
+  const target =
+    origin.kind === 'Backend'
+      ? ({ kind: 'Backend', key: `${origin.namespace}/${origin.name}` } as const)
+      : ({ kind: 'Service', key: cluster.service } as const);
+  const winner = (port === '' ? undefined : policiesOf(ctx, policies, { ...target, port })[0]) ?? policiesOf(ctx, policies, target)[0];
   return winner ? { ...cluster, tls: winner.tls } : cluster;
 }

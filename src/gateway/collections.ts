@@ -13,7 +13,7 @@
  */
 import type { ClientCertificate, Cluster, Endpoints } from '../ir/backend.ts';
 import type { ProxyListener, TlsCertificate } from '../ir/listener.ts';
-import { refKey } from '../ir/object-ref.ts';
+import { type ObjectRef, refKey } from '../ir/object-ref.ts';
 import type { RoutePolicies } from '../ir/policy.ts';
 import type { StatusReport } from '../ir/report.ts';
 import type { BoundService } from '../ir/mesh.ts';
@@ -28,8 +28,10 @@ import type { KubeObject } from '../kube/types/meta.ts';
 import { attachmentKeys } from '../policy/attachment.ts';
 import type { Policy } from '../policy/plugin.ts';
 import { type PolicyAttachment, missingTargets, policyStatus } from '../policy/status.ts';
+import type { Backend } from '../policy/backend/schema.ts';
 import type { TrafficPolicy } from '../policy/trafficpolicy/schema.ts';
 import { trafficPolicyKind } from '../policy/trafficpolicy/trafficpolicy.ts';
+import { type BackendView, backendStatus, kgatewayBackends, translateBackend } from './backend.ts';
 import { type BackendTlsPolicies, targetKey, translateBackendTls, withBackendTls } from './backendtlspolicy.ts';
 import { backendTlsStatuses } from './backendtlspolicy-status.ts';
 import { endpointsOf, sharedEndpointsOf, slicesOf } from './endpoints.ts';
@@ -73,6 +75,7 @@ export interface GatewayApiInputs extends RouteInputs {
   readonly listenerSets: Collection<ListenerSet>;
   readonly gatewayParameters: Collection<KubeObject>;
   readonly trafficPolicies: Collection<TrafficPolicy>;
+  readonly backends: Collection<Backend>;
 }
 
 /** What comes of it, for proxies and for statuses. */
@@ -98,6 +101,7 @@ export interface GatewayApi {
   readonly parents: Collection<RouteParents>;
   readonly served: Collection<ServedRoute>;
   readonly policies: Collection<Policy<RoutePolicies>>;
+  readonly backends: Collection<BackendView>;
   readonly backendTlsReports: Collection<StatusReport>;
 }
 
@@ -114,6 +118,7 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs, mesh: MeshInputs 
   const grants = grantsOf(inputs.referenceGrants);
   const services = serviceViews(g, inputs.services);
   const namespaces = namespaceViews(g, inputs.namespaces);
+  const backends = map(g, inputs.backends, { name: 'Backends' }, (_ctx, backend) => translateBackend(backend));
 
   const listenerSets = listenerSetsOf(inputs.listenerSets, inputs.namespaces);
   const ca = { configMaps: inputs.configMaps, secrets: inputs.secrets, grants };
@@ -138,7 +143,7 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs, mesh: MeshInputs 
 
   const bound = mesh?.boundServices ?? join(g, { name: 'BoundServices' }, []);
   const attachment = { gateways, listenerSets: inputs.listenerSets, namespaces, services: serviceParents(bound) };
-  const routes = routeCollections(g, inputs, { kinds: [serviceBackends(services)], grants }, attachment);
+  const routes = routeCollections(g, inputs, { kinds: [serviceBackends(services), kgatewayBackends(backends)], grants }, attachment);
   const { rules, parents } = routes;
   const ports = servicePorts(g, bound, services, parents);
   const l4 = l4Collections(g, gateways, routes.l4Rules, routes.l4Parents);
@@ -180,13 +185,14 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs, mesh: MeshInputs 
   const backendTlsReports = backendTlsStatuses(g, {
     policies: backendTlsPolicies,
     services,
+    backends,
     uses,
     usesByCluster: uses.index('cluster', (u) => [u.cluster]),
   });
   const slices = slicesOf(inputs.endpointSlices);
   const { listeners, udpListeners, sharedClusters } = l4;
   const endpoints = join(g, { name: 'Endpoints' }, [
-    map(g, clusters, { name: 'ServiceEndpoints' }, (ctx, cluster) => (cluster.discovery ? undefined : endpointsOf(ctx, slices, cluster))),
+    map(g, clusters, { name: 'ServiceEndpoints' }, (ctx, cluster) => endpointsOf(ctx, slices, cluster)),
     map(g, sharedClusters, { name: 'SharedEndpoints' }, (ctx, cluster) => sharedEndpointsOf(ctx, slices, cluster)),
     ...(mesh ? [mesh.serviceEntryEndpoints] : []),
   ]);
@@ -208,6 +214,7 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs, mesh: MeshInputs 
     parents: join(g, { name: 'AllRouteParents' }, [parents, routes.l4Parents]),
     served,
     policies,
+    backends,
     backendTlsReports,
   };
 }
@@ -296,11 +303,13 @@ export function gatewayApiStatuses(g: Graph, inputs: GatewayApiInputs, api: Gate
   );
   const counts = map(g, byListener, { name: 'AttachedRouteCounts' }, (_ctx, { items }) => ({ count: items.length }));
 
+  const rejectedOf = (ctx: Ctx, ref: ObjectRef) =>
+    messagesOf(ctx.fetch(more.rejected.collection, { index: more.rejected, is: refKey(ref) }));
   const factsOf = (ctx: Ctx, view: GatewayView): GatewayFacts => ({
     attachedRoutes: (listener) =>
       ctx.fetchOne(counts, listenerKey(view.key, view.waypoint && isServed(view, listener) ? waypointChain : listener))?.count ?? 0,
     addresses: ctx.fetchOne(more.addresses, view.key)?.addresses ?? [],
-    rejected: (ref) => messagesOf(ctx.fetch(more.rejected.collection, { index: more.rejected, is: refKey(ref) })),
+    rejected: (ref) => rejectedOf(ctx, ref),
     deployProblem: ctx.fetchOne(more.deployProblems, view.key)?.message,
   });
   const gateways = map(g, api.gateways, { name: 'GatewayStatuses', key }, (ctx, view) => gatewayStatus(view, factsOf(ctx, view)));
@@ -308,6 +317,7 @@ export function gatewayApiStatuses(g: Graph, inputs: GatewayApiInputs, api: Gate
     const view = ctx.fetchOne(api.gateways, gatewayOfSet(set));
     return view && listenerSetStatus(view, set, factsOf(ctx, view));
   });
+  const backends = map(g, api.backends, { name: 'BackendStatuses', key }, (ctx, view) => backendStatus(view, rejectedOf(ctx, view.ref)));
   const routes = routeSources(inputs).map(({ kind, routes: source }) =>
     map(g, source, { name: `${kind}Statuses`, key }, (ctx, route): StatusReport => {
       const parents = ctx.fetchOne(api.parents, routeKey(kind, route));
@@ -316,11 +326,19 @@ export function gatewayApiStatuses(g: Graph, inputs: GatewayApiInputs, api: Gate
       return routeStatus(parents, {
         rules: ctx.fetchOne(api.rules, parents.key),
         replacedByPolicy: ctx.fetchOne(api.served, parents.key)?.replaced ?? [],
-        rejected: (ref) => messagesOf(ctx.fetch(more.rejected.collection, { index: more.rejected, is: refKey(ref) })),
+        rejected: (ref) => rejectedOf(ctx, ref),
       });
     }),
   );
-  return join(g, { name: 'Statuses' }, [classes, gateways, listenerSets, ...routes, policyStatuses(g, inputs, api), api.backendTlsReports]);
+  return join(g, { name: 'Statuses' }, [
+    classes,
+    gateways,
+    listenerSets,
+    ...routes,
+    backends,
+    policyStatuses(g, inputs, api),
+    api.backendTlsReports,
+  ]);
 }
 
 function isServed(view: GatewayView, listener: string): boolean {

@@ -111,6 +111,12 @@ export const backendTls = {
   invalidCaRef: (why: string): ConditionIntent => fails('ResolvedRefs', 'InvalidCACertificateRef', why),
 } as const;
 
+/** Of Backends. */
+export const backend = {
+  accepted: holds('Accepted', 'Accepted', 'Backend accepted'),
+  invalid: (why: string): ConditionIntent => fails('Accepted', 'Invalid', `Backend error: ${why}`),
+} as const;
+
 export const route = {
   accepted: holds('Accepted', 'Accepted', 'Successfully accepted Route'),
   noMatchingParent: (why: string): ConditionIntent => fails('Accepted', 'NoMatchingParent', why),

@@ -32,9 +32,11 @@ export function slicesOf(collection: Collection<EndpointSlice>): Slices {
 
 /**
  * The endpoints of a cluster. Those that are ready; when none is, those that still serve while they terminate (KEP-1672).
- * Of a dual-stack Service the family with endpoints, IPv4 first, so that no Pod counts twice.
+ * Undefined when they come by another way. Of a dual-stack Service the family with endpoints, IPv4 first, so that no Pod counts twice.
  */
-export function endpointsOf(ctx: Ctx, slices: Slices, cluster: Cluster): Endpoints {
+export function endpointsOf(ctx: Ctx, slices: Slices, cluster: Cluster): Endpoints | undefined {
+  if (cluster.discovery?.from === 'static') return { cluster: cluster.name, endpoints: distinct(cluster.discovery.endpoints) };
+  if (cluster.discovery) return undefined;
   return { cluster: cluster.name, endpoints: portEndpoints(ctx, slices, cluster.service, cluster.portName) };
 }
 

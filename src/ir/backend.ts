@@ -17,8 +17,8 @@ export interface Cluster {
   /** Name of the Service's port: how EndpointSlices refer to it. */
   readonly portName: string;
   readonly origin: ObjectRef;
-  /** Absent: the addresses are those of EndpointSlices. `mesh`: of a ServiceEntry. `dns`: the proxy resolves names. */
-  readonly discovery?: { readonly from: 'mesh' } | { readonly from: 'dns'; readonly endpoints: readonly Endpoint[] };
+  /** Absent: the addresses are those of EndpointSlices. `mesh`: of a ServiceEntry. `static`: these. `dns`: the proxy resolves names. */
+  readonly discovery?: { readonly from: 'mesh' } | { readonly from: 'static' | 'dns'; readonly endpoints: readonly Endpoint[] };
   /** Absent: plain text. */
   readonly tls?: UpstreamTls;
 }

@@ -26,6 +26,16 @@ export function serviceStatName(namespace: string, name: string, port: number, v
   return `kube_${namespace}_${name}_${port}${variant && `_${variant}`}`;
 }
 
+/** `backend|demo|api`: the cluster of a Backend; `variant` as of Services. */
+export function backendClusterName(namespace: string, name: string, variant = ''): string {
+  return `backend|${namespace}|${name}${variant && `|${variant}`}`;
+}
+
+/** `backend_demo_api_0`: the same cluster as kgateway's metrics name it. */
+export function backendStatName(namespace: string, name: string, variant = ''): string {
+  return `backend_${namespace}_${name}_0${variant && `_${variant}`}`;
+}
+
 /** A cluster that never exists: the weighted share of an invalid backend goes there and is answered with 500. */
 export const invalidBackendCluster = 'invalid-backend';
 

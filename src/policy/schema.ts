@@ -176,6 +176,21 @@ export const policyStatusSchema = Type.Object(
   { description: 'What became of the policy.' },
 );
 
+/** A status that is its conditions. */
+export const conditionsStatusSchema = Type.Object(
+  {
+    conditions: Type.Optional(
+      Type.Array(conditionSchema, {
+        description: 'What became of the object.',
+        maxItems: 8,
+        'x-kubernetes-list-type': 'map',
+        'x-kubernetes-list-map-keys': ['type'],
+      }),
+    ),
+  },
+  { description: 'What became of the object.' },
+);
+
 /** Columns of `kubectl get` for kinds with a PolicyStatus. */
 export const policyColumns: readonly PrinterColumn[] = ['Accepted', 'Attached'].map((type) => ({
   name: type,
@@ -184,9 +199,11 @@ export const policyColumns: readonly PrinterColumn[] = ['Accepted', 'Attached'].
   description: `Condition ${type} at each ancestor.`,
 }));
 
+/** Labels on the definitions of all kinds. */
+export const kgatewayLabels = { app: 'kgateway', 'app.kubernetes.io/name': 'kgateway' } as const;
+
 /** Labels on the definition of a policy kind, by which tools find policies (GEP-713). */
 export const policyLabels = {
-  app: 'kgateway',
-  'app.kubernetes.io/name': 'kgateway',
+  ...kgatewayLabels,
   'gateway.networking.k8s.io/policy': 'Direct',
 } as const;

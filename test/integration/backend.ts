@@ -17,10 +17,12 @@ export interface BackendOptions {
   /** HTTP/2 without TLS, and nothing else. */
   readonly h2c?: boolean;
   readonly port?: number;
+  /** Where it listens; 127.0.0.1 unless given. */
+  readonly address?: string;
 }
 
 /** Starts a backend on 127.0.0.1. */
-export async function startBackend(name: string, { h2c = false, port = 0 }: BackendOptions = {}): Promise<Backend> {
+export async function startBackend(name: string, { h2c = false, port = 0, address = '127.0.0.1' }: BackendOptions = {}): Promise<Backend> {
   const seen: string[] = [];
   const hosts: string[] = [];
   const failures = new Map<string, number>();
@@ -60,7 +62,7 @@ export async function startBackend(name: string, { h2c = false, port = 0 }: Back
     socket.on('error', () => {}).pipe(socket);
   });
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject).listen(port, '127.0.0.1', resolve);
+    server.once('error', reject).listen(port, address, resolve);
   });
   return {
     name,

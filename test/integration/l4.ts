@@ -11,7 +11,7 @@ export interface L4Backend {
 }
 
 /** Starts a TCP backend on 127.0.0.1; with a certificate it speaks TLS. */
-export async function startTcpBackend(name: string, certificate?: XdsCertificate): Promise<L4Backend> {
+export async function startTcpBackend(name: string, certificate?: XdsCertificate, address = '127.0.0.1'): Promise<L4Backend> {
   const sockets = new Set<Socket>();
   const serve = (socket: Socket): void => {
     sockets.add(socket);
@@ -23,7 +23,7 @@ export async function startTcpBackend(name: string, certificate?: XdsCertificate
     ? createTlsServer({ cert: certificate.certificate, key: certificate.privateKey }, serve)
     : createServer(serve);
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject).listen(0, '127.0.0.1', resolve);
+    server.once('error', reject).listen(0, address, resolve);
   });
   return {
     name,

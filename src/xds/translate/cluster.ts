@@ -1,6 +1,13 @@
 /** [Cluster] -> Envoy Cluster; [Endpoints] -> ClusterLoadAssignment. One of each for all routes and Gateways that lead there. */
 import type { Cluster, Endpoints } from '../../ir/backend.ts';
-import { type Cluster as EnvoyCluster, type ClusterLoadAssignment, Cluster_DiscoveryType, any, encode } from '../proto/index.ts';
+import {
+  type Cluster as EnvoyCluster,
+  type ClusterLoadAssignment,
+  Cluster_DiscoveryType,
+  Cluster_DnsLookupFamily,
+  any,
+  encode,
+} from '../proto/index.ts';
 import { upstreamTlsSocket } from './upstream-tls.ts';
 import { overAds } from './values.ts';
 
@@ -12,6 +19,8 @@ export function encodeCluster(cluster: Pick<Cluster, 'name' | 'statName'> & Part
     ...(cluster.discovery?.from === 'dns'
       ? {
           type: Cluster_DiscoveryType.STRICT_DNS,
+          // Most clusters have no way out over IPv6.
+          dns_lookup_family: Cluster_DnsLookupFamily.V4_PREFERRED,
           load_assignment: loadAssignment({ cluster: cluster.name, endpoints: cluster.discovery.endpoints }),
         }
       : { type: Cluster_DiscoveryType.EDS, eds_cluster_config: { eds_config: overAds } }),

@@ -1,0 +1,106 @@
+// Backend gateway.kgateway.dev/v1alpha1: field shapes, defaults, bounds and rules of kgateway. Places that are no Services of the cluster.
+import { type Static, Type } from 'typebox';
+import type { CustomResource } from '../../kube/types/custom-resource.ts';
+import type { KubeObject } from '../../kube/types/meta.ts';
+import {
+  type DeepReadonly,
+  conditionsStatusSchema,
+  exactlyOneOf,
+  int32,
+  kgatewayGroup,
+  kgatewayLabels,
+  kgatewayVersion,
+  unsupported,
+  type Validation,
+  validations,
+} from '../schema.ts';
+
+const hosts = Type.Array(
+  Type.Object({
+    host: Type.String({
+      description:
+        'An IP address, or a name that the proxy resolves. Addresses of loopback, link-local and multicast are refused, as in EndpointSlices.',
+      minLength: 1,
+    }),
+    port: int32('Port of the host.', { minimum: 1, maximum: 65_535 }),
+  }),
+  { description: 'Requests are shared among these.', minItems: 1 },
+);
+
+const staticBackend = Type.Object(
+  {
+    hosts,
+    appProtocol: Type.Optional(
+      Type.Enum(['http2', 'grpc', 'grpc-web', 'kubernetes.io/h2c', 'kubernetes.io/ws'], {
+        description: 'What the hosts speak: HTTP/2 for http2, grpc and kubernetes.io/h2c, otherwise HTTP/1.1.',
+      }),
+    ),
+  },
+  { description: 'Hosts by address or name.' },
+);
+
+/** Values of the deprecated field `type`, with the field that it asks for. */
+const types = {
+  AWS: 'aws',
+  Static: 'static',
+  DynamicForwardProxy: 'dynamicForwardProxy',
+  GCP: 'gcp',
+  PriorityGroups: 'priorityGroups',
+} as const;
+
+function typeRule([type, field]: readonly [string, string]): Validation {
+  return {
+    rule: `!has(self.type) || self.type != '${type}' || has(self.${field})`,
+    message: `${field} backend must be specified when type is '${type}'`,
+  };
+}
+
+/** Spec of a Backend. The fields made by `unsupported` are those of kgateway that have no effect yet and are refused. */
+export const backendSpec = Type.Object(
+  {
+    type: Type.Optional(
+      Type.Enum(Object.keys(types) as (keyof typeof types)[], {
+        description: 'Deprecated: the field that is set says it.',
+      }),
+    ),
+    static: Type.Optional(staticBackend),
+    aws: unsupported('AWS Lambda functions and EC2 instances.'),
+    dynamicForwardProxy: unsupported('Wherever the Host header of the request says.'),
+    gcp: unsupported('Services of GCP that ask for an identity token.'),
+    priorityGroups: unsupported('Backends that stand in for each other.'),
+  },
+  {
+    description: 'Where requests go.',
+    ...validations(...Object.entries(types).map(typeRule), exactlyOneOf(...Object.values(types))),
+  },
+);
+
+export type BackendSpec = DeepReadonly<Static<typeof backendSpec>>;
+
+/** A Backend as the API server serves it. */
+export interface Backend extends KubeObject {
+  readonly spec: BackendSpec;
+}
+
+/** The kind, for its CustomResourceDefinition and for watching it. */
+export const backendCrd: CustomResource = {
+  group: kgatewayGroup,
+  version: kgatewayVersion,
+  kind: 'Backend',
+  plural: 'backends',
+  description: 'Backend is a place that backendRefs of routes lead to, and that is no Service of the cluster.',
+  categories: ['kgateway'],
+  labels: kgatewayLabels,
+  printerColumns: [
+    { name: 'Type', type: 'string', jsonPath: '.spec.type', description: 'Kind of backend, where it is said.' },
+    {
+      name: 'Accepted',
+      type: 'string',
+      jsonPath: ".status.conditions[?(@.type=='Accepted')].status",
+      description: 'Whether it can be used.',
+    },
+    { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
+  ],
+  spec: backendSpec,
+  status: conditionsStatusSchema,
+};
