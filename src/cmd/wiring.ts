@@ -9,12 +9,14 @@
  */
 import { type GatewayApi, gatewayApi, gatewayApiStatuses } from '../gateway/collections.ts';
 import type { GatewayView } from '../gateway/gateway.ts';
+import { proxyName } from '../deploy/proxy-deployment.ts';
 import { meshConfigMap } from '../istio/mesh.ts';
 import { type Wanted, wantedObjects } from '../gateway/wanted.ts';
 import type { RejectedObject } from '../gateway/status.ts';
 import { refKey } from '../ir/object-ref.ts';
 import type { StatusReport } from '../ir/report.ts';
 import { type Collection, type Graph, flatMap, join } from '../krt/index.ts';
+import { ingressToWaypoint } from '../waypoint/ingress.ts';
 import { type MeshApi, meshApi } from '../waypoint/collections.ts';
 import { type XdsResource, rejectionKey, xdsResourceKey } from '../xds/resource.ts';
 import { xdsResources } from '../xds/translate/collections.ts';
@@ -53,7 +55,8 @@ export function wire(g: Graph, sources: Sources, surroundings: Surroundings): Wi
   const mesh = surroundings.waypoints ? meshApi(g, sources) : undefined;
   const api = gatewayApi(g, sources, mesh);
   const { policyStatuses, wantedJwks, ...authorized } = secured(g, sources, api, istioNamespace);
-  const resources = xdsResources(g, { ...api, ...authorized }, surroundings.bind);
+  const senders = ingressToWaypoint(g, { gateways: api.gateways, pods: sources.pods, mesh }, proxyName);
+  const resources = xdsResources(g, { ...api, ...authorized, ...senders }, surroundings.bind);
   const rejected = rejectedObjects(g, sources, resources);
   const statuses = gatewayApiStatuses(g, sources, api, {
     addresses: surroundings.addresses(api.gateways),

@@ -1,6 +1,6 @@
 /** Services as backends: [Service port] -> Cluster, the same for whoever leads there. */
 import type { Cluster, UpstreamProtocol } from '../ir/backend.ts';
-import { serviceClusterName, serviceStatName } from '../ir/names.ts';
+import { serviceClusterName, serviceStatName, udpVariant } from '../ir/names.ts';
 import type { Collection } from '../krt/index.ts';
 import { type BackendKind, unresolved } from './backendref.ts';
 import type { ServicePortView, ServiceView } from './views.ts';
@@ -26,7 +26,7 @@ export function serviceBackends(services: Collection<ServiceView>): BackendKind 
       const port = service.ports.find((p) => p.port === ref.port && (p.protocol === 'UDP') === (from.kind === 'UDPRoute'));
       if (!port) return unresolved('BackendNotFound', `Service ${key} has no port ${ref.port}; it has ${portsOf(service)}`);
       // A port may be there twice, once a transport.
-      if (port.protocol === 'UDP') return { ok: true, cluster: clusterOf(service, port, 'http1', 'udp') };
+      if (port.protocol === 'UDP') return { ok: true, cluster: clusterOf(service, port, 'http1', udpVariant) };
       const declared = upstreamProtocol(port);
       // gRPC is HTTP/2. Where the Service does not say so, HTTPRoutes to the same port go on as they are.
       return from.kind === 'GRPCRoute' && declared !== 'http2'

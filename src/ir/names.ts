@@ -11,6 +11,15 @@ export function serviceClusterName(namespace: string, name: string, port: number
   return `outbound|${port}|${variant}|${name}.${namespace}.svc.${domain}`;
 }
 
+/** The Service's port that a cluster of that name leads to, over TCP; undefined for what goes over UDP. */
+export function tcpPortOfCluster(name: string): number | undefined {
+  const [, port, variant] = name.split('|');
+  return variant === udpVariant ? undefined : Number(port);
+}
+
+/** The variant of clusters of UDP ports: one number may be there twice. */
+export const udpVariant = 'udp';
+
 /** `outbound|443|demo|api.example.com`: a port of a host of a ServiceEntry. Namespaces may have different ones for one host. */
 export function serviceEntryClusterName(namespace: string, host: string, port: number): string {
   return `outbound|${port}|${namespace}|${host}`;

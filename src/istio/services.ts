@@ -19,6 +19,8 @@ export interface WaypointLabels {
   readonly canaryNamespace?: string;
   /** Annotation `istio.io/use-waypoint-canary-weight`, as written. */
   readonly canaryWeight?: string;
+  /** `istio.io/ingress-use-waypoint`, as written. */
+  readonly ingressUse?: string;
 }
 
 /** A service with what decides its waypoint. */
@@ -46,6 +48,7 @@ export function waypointLabels({ metadata: { labels = {}, annotations = {} } }: 
     ...read('canary', labels['istio.io/use-waypoint-canary']),
     ...read('canaryNamespace', labels['istio.io/use-waypoint-canary-namespace']),
     ...read('canaryWeight', annotations['istio.io/use-waypoint-canary-weight']),
+    ...read('ingressUse', labels['istio.io/ingress-use-waypoint']),
   };
 }
 

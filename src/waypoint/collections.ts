@@ -15,7 +15,7 @@ import { type Collection, type Graph, type Index, flatMap } from '../krt/index.t
 import type { Namespace, Pod, Service } from '../kube/types/core.ts';
 import type { Gateway, GatewayClass } from '../kube/types/gateway-api.ts';
 import type { ServiceEntry, WorkloadEntry } from '../kube/types/istio-networking.ts';
-import { type Bindings, bindings, meshNamespaces } from './binding.ts';
+import { type Bindings, type MeshNamespace, bindings, meshNamespaces } from './binding.ts';
 import { type Waypoint, waypointsOf } from './waypoints.ts';
 
 /** What is watched. */
@@ -35,6 +35,7 @@ export interface MeshApi extends Bindings {
   readonly meshServices: Collection<LabelledService>;
   readonly meshWorkloads: Workloads;
   readonly waypoints: Collection<Waypoint>;
+  readonly meshNamespaces: Collection<MeshNamespace>;
   /** Of the ServiceEntries of the mesh whose endpoints have addresses, by name of the cluster. */
   readonly serviceEntryEndpoints: Collection<Endpoints>;
   /** Bound services by `Kind/namespace/name` of the Service or ServiceEntry. */
@@ -66,6 +67,7 @@ export function meshApi(g: Graph, inputs: MeshInputs): MeshApi {
     meshServices: services,
     meshWorkloads: workloads,
     waypoints,
+    meshNamespaces: namespaces,
     boundByObject: bound.boundServices.index('object', ({ service: s }) => [`${s.kind}/${s.namespace}/${s.name}`]),
     boundByNamespace: bound.boundServices.index('namespace', ({ service: s }) => [s.namespace]),
     boundByWaypoint: bound.boundServices.index('waypoint', (b) => [b.waypoint]),

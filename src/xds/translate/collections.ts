@@ -3,18 +3,16 @@
  *
  *   ProxyListeners ─> Listener          HostRoutes, by scope ─> ScopedRouteConfiguration
  *   WaypointListeners ─> Listener       ServiceScopes ─> ScopedRouteConfiguration of a port
- *   Certificates + KeyPairs ─> Secret   Clusters, Endpoints ─> bytes, once ─> Cluster, ClusterLoadAssignment of each Gateway that uses them
+ *   Certificates + KeyPairs ─> Secret   Clusters, Endpoints ─> Cluster, ClusterLoadAssignment of each Gateway (gateway-cluster.ts)
  */
-import type { ClientCertificate, Cluster, Endpoints } from '../../ir/backend.ts';
 import type { ProxyListener, TlsCertificate } from '../../ir/listener.ts';
-import type { ObjectRef } from '../../ir/object-ref.ts';
 import type { HostRoutes } from '../../ir/route.ts';
 import type { ServiceScope, WaypointListener } from '../../ir/waypoint.ts';
 import type { SecretBytes } from '../../ir/secret-bytes.ts';
-import type { SharedCluster, UdpListener } from '../../ir/tcp.ts';
-import { type Collection, type Graph, deepEqual, group, join, map } from '../../krt/index.ts';
-import { TypeUrl, type XdsResource, versionOf, xdsResourceKey } from '../resource.ts';
-import { encodeCluster, encodeEndpoints } from './cluster.ts';
+import type { UdpListener } from '../../ir/tcp.ts';
+import { type Collection, type Graph, group, join, map } from '../../krt/index.ts';
+import { type XdsResource, xdsResourceKey } from '../resource.ts';
+import { type GatewayClusterInputs, gatewayClusters, sameResource } from './gateway-cluster.ts';
 import { type Binding, type Bound, listenerResource } from './listener.ts';
 import { scopeKeyOf, scopeResource } from './scope.ts';
 import { secretResource } from './secret.ts';
@@ -27,40 +25,15 @@ export interface KeyPair {
   readonly privateKey: SecretBytes;
 }
 
-export interface IrInputs {
+export interface IrInputs extends GatewayClusterInputs {
   readonly listeners: Collection<ProxyListener>;
   readonly udpListeners: Collection<UdpListener>;
   readonly certificates: Collection<TlsCertificate>;
   /** By the key of their Secret. */
   readonly keyPairs: Collection<KeyPair>;
-  readonly clusters: Collection<Cluster>;
-  readonly sharedClusters: Collection<SharedCluster>;
-  readonly endpoints: Collection<Endpoints>;
-  /** By Gateway. */
-  readonly clientCertificates: Collection<ClientCertificate>;
-  /** Which Gateways need which clusters; items are the uses. */
-  readonly clusterUses: Collection<{
-    readonly key: string;
-    readonly items: readonly { readonly scope: string; readonly cluster: string }[];
-  }>;
   readonly hostRoutes: Collection<HostRoutes>;
   readonly waypointListeners: Collection<WaypointListener>;
   readonly serviceScopes: Collection<ServiceScope>;
-}
-
-interface Encoded {
-  readonly version: string;
-  readonly bytes: Uint8Array;
-  readonly origins: readonly ObjectRef[];
-}
-
-/** Equal versions are equal bytes; origins can change without them. */
-function sameResource(a: XdsResource, b: XdsResource): boolean {
-  return a.version === b.version && deepEqual(a.origins, b.origins);
-}
-
-function sameBytes(a: Encoded, b: Encoded): boolean {
-  return a.version === b.version;
 }
 
 /** Builds the resources of all Gateways. `bind` says where a listener is bound. */
@@ -74,27 +47,7 @@ export function xdsResources(g: Graph, ir: IrInputs, bind: (l: Bound) => Binding
     return pair && secretResource(certificate, pair);
   });
 
-  const bytes = (name: string) => ({ name, equals: sameBytes });
-  const clusterBytes = join(g, { name: 'AllClusterBytes' }, [
-    map(g, ir.clusters, bytes('ClusterBytes'), (_ctx, c) => encoded(encodeCluster(c), [c.origin])),
-    map(g, ir.sharedClusters, bytes('SharedClusterBytes'), (_ctx, c) => encoded(encodeCluster(c), [c.origin])),
-  ]);
-  const endpointBytes = map(g, ir.endpoints, bytes('EndpointBytes'), (_ctx, e) => encoded(encodeEndpoints(e), []));
-  const perGateway = (name: string, type: TypeUrl, encodedBytes: Collection<Encoded>) =>
-    map(g, ir.clusterUses, options(name), (ctx, { items }): XdsResource | undefined => {
-      const [use] = items;
-      const found = use && ctx.fetchOne(encodedBytes, use.cluster);
-      return found && { scope: use.scope, type, name: use.cluster, ...found, clusters: [] };
-    });
-  const shared = perGateway('SharedClusterResources', TypeUrl.cluster, clusterBytes);
-  // A Gateway that shows backends a certificate has clusters of its own where they speak TLS.
-  const clusters = map(g, shared, options('ClusterResources'), (ctx, resource): XdsResource => {
-    const certificate = ctx.fetchOne(ir.clientCertificates, resource.scope);
-    const cluster = certificate && ctx.fetchOne(ir.clusters, resource.name);
-    if (!cluster?.tls) return resource;
-    return { ...resource, ...encoded(encodeCluster(cluster, certificate?.secret), resource.origins) };
-  });
-  const endpoints = perGateway('EndpointResources', TypeUrl.endpoint, endpointBytes);
+  const clusters = gatewayClusters(g, ir);
 
   const byScope = group(
     g,
@@ -106,9 +59,5 @@ export function xdsResources(g: Graph, ir: IrInputs, bind: (l: Bound) => Binding
   const waypoints = map(g, ir.waypointListeners, options('WaypointListenerResources'), (_ctx, l) => waypointListenerResource(l, bind(l)));
   const services = map(g, ir.serviceScopes, options('ServiceScopeResources'), (_ctx, place) => serviceScopeResource(place));
 
-  return join(g, { name: 'XdsResources' }, [listeners, udpListeners, waypoints, secrets, clusters, endpoints, scopes, services]);
-}
-
-function encoded(bytes: Uint8Array, origins: readonly ObjectRef[]): Encoded {
-  return { version: versionOf(bytes), bytes, origins };
+  return join(g, { name: 'XdsResources' }, [listeners, udpListeners, waypoints, secrets, clusters, scopes, services]);
 }
