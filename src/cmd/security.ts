@@ -5,6 +5,7 @@
  *   HostRoutes ─────────┐                                        ┌─> authorized HostRoutes
  *   ServiceScopes ──────┼── place: Gateway, its class, Service ──┼─> authorized ServiceScopes
  *   WaypointListeners ──┘             policies by target         └─> authorized WaypointListeners
+ *   Clusters, their endpoints and uses ── those of providers (custom-authorization.ts) ──> the same
  */
 import { keyOf } from '../kube/types/meta.ts';
 import type { GatewayApi } from '../gateway/collections.ts';
@@ -17,10 +18,14 @@ import type { PolicyPlace } from '../istio/policy-target.ts';
 import { requestAuthenticationStatus } from '../istio/requestauthentication.ts';
 import { authorizations, meshKey, requestAuthentications, wantedJwks } from '../istio/security.ts';
 import { type Collection, type Ctx, type Graph, join, map } from '../krt/index.ts';
+import type { MeshApi } from '../waypoint/collections.ts';
+import { type PlacesOf, conflictsOf, customPlaces, providerClusters, withProviders } from './custom-authorization.ts';
 import type { Sources } from './sources.ts';
 
 /** The parts of the Gateway API that authorization concerns, with it; and the statuses of its policies. */
-export type Secured = Pick<GatewayApi, 'hostRoutes' | 'serviceScopes' | 'waypointListeners'> & {
+type Changed = 'hostRoutes' | 'serviceScopes' | 'waypointListeners' | 'clusters' | 'endpoints' | 'clusterUses';
+
+export type Secured = Pick<GatewayApi, Changed> & {
   readonly policyStatuses: Collection<StatusReport>;
   /** Key sets to fetch. */
   readonly wantedJwks: Collection<{ readonly key: string }>;
@@ -29,7 +34,13 @@ export type Secured = Pick<GatewayApi, 'hostRoutes' | 'serviceScopes' | 'waypoin
 type SecuritySources = Pick<Sources, 'configMaps' | 'authorizationPolicies' | 'requestAuthentications' | 'jwks'>;
 
 /** Builds the collections. */
-export function secured(g: Graph, sources: SecuritySources, api: GatewayApi, istioNamespace: string): Secured {
+export function secured(
+  g: Graph,
+  sources: SecuritySources,
+  api: GatewayApi,
+  ambient: MeshApi | undefined,
+  istioNamespace: string,
+): Secured {
   const mesh = map(g, sources.configMaps, { name: 'Mesh', key: () => meshKey }, (ctx, config): Mesh | undefined => {
     const text = keyOf(config) === `${istioNamespace}/${meshConfigMap}` ? config.data?.[meshConfigKey] : undefined;
     if (text === undefined) return undefined;
@@ -38,7 +49,9 @@ export function secured(g: Graph, sources: SecuritySources, api: GatewayApi, ist
     if (!parsed) ctx.keepLast();
     return parsed;
   });
-  const security = authorizations(g, { authorizationPolicies: sources.authorizationPolicies, mesh });
+  const providers = providerClusters(g, mesh, api, ambient);
+  const { clusterOf } = providers;
+  const security = authorizations(g, { authorizationPolicies: sources.authorizationPolicies, mesh, clusterOf });
   const tokens = wantedJwks(g, { requestAuthentications: sources.requestAuthentications, mesh });
   const authentication = requestAuthentications(tokens.policies, sources.jwks);
 
@@ -70,26 +83,39 @@ export function secured(g: Graph, sources: SecuritySources, api: GatewayApi, ist
   const tcpByService = api.waypointListeners.index('object', (l) => [...new Set(l.tcp.map((s) => serviceKey(s.origin)))]);
   const byClass = api.gateways.index('class', (v) => [v.className]);
   /** Whether a target is served by us: of others' we say nothing. */
-  const isOurs = (ctx: Ctx, target: ObjectRef): boolean => {
-    if (target.kind === 'Gateway') return ctx.fetchOne(api.gateways, `${target.namespace}/${target.name}`) !== undefined;
-    if (target.kind === 'GatewayClass') return ctx.fetch(api.gateways, { index: byClass, is: target.name }).length > 0;
+  const placesOf: PlacesOf = (ctx, target) => {
+    if (target.kind === 'Gateway') {
+      const gateway = ctx.fetchOne(api.gateways, `${target.namespace}/${target.name}`);
+      return gateway ? [{ scope: gateway.key }] : [];
+    }
+    if (target.kind === 'GatewayClass')
+      return ctx.fetch(api.gateways, { index: byClass, is: target.name }).map((view) => ({ scope: view.key }));
     const is = serviceKey(target);
-    return (
-      ctx.fetch(api.serviceScopes, { index: httpByService, is }).length > 0 ||
-      ctx.fetch(api.waypointListeners, { index: tcpByService, is }).length > 0
-    );
+    const http = ctx.fetch(api.serviceScopes, { index: httpByService, is });
+    const tcp = ctx.fetch(api.waypointListeners, { index: tcpByService, is });
+    return [...new Set([...http, ...tcp].map((s) => s.scope))].map((scope) => ({ scope, service: is }));
   };
+  const isOurs = (ctx: Ctx, target: ObjectRef): boolean => placesOf(ctx, target).length > 0;
+  const places = customPlaces(g, security.policies, placesOf);
+  const conflicts = conflictsOf(places);
   const key = (r: StatusReport): string => refKey(r.object);
   const ofAuthorization = map(g, security.policies, { name: 'AuthorizationStatuses', key }, (ctx, policy): StatusReport => {
     const served = policy.targets.filter((t) => isOurs(ctx, t));
-    return authorizationStatus(policy, served);
+    return authorizationStatus(policy, served, conflicts(ctx, policy.ref));
   });
   const ofTokens = map(g, tokens.policies, { name: 'RequestAuthenticationStatuses', key }, (ctx, policy): StatusReport => {
     const served = policy.targets.filter((t) => isOurs(ctx, t));
     return requestAuthenticationStatus(policy, served, (jwks) => ctx.fetchOne(sources.jwks, jwks)?.problem);
   });
   const policyStatuses = join(g, { name: 'SecurityStatuses' }, [ofAuthorization, ofTokens]);
-  return { hostRoutes, serviceScopes, waypointListeners, policyStatuses, wantedJwks: tokens.wanted };
+  return {
+    hostRoutes,
+    serviceScopes,
+    waypointListeners,
+    ...withProviders(g, api, providers, places),
+    policyStatuses,
+    wantedJwks: tokens.wanted,
+  };
 }
 
 function serviceKey({ kind, namespace, name }: ObjectRef): string {

@@ -54,7 +54,7 @@ export function wire(g: Graph, sources: Sources, surroundings: Surroundings): Wi
   const wanted = wantedObjects(g, sources, [`${istioNamespace}/${meshConfigMap}`]);
   const mesh = surroundings.waypoints ? meshApi(g, sources) : undefined;
   const api = gatewayApi(g, sources, mesh);
-  const { policyStatuses, wantedJwks, ...authorized } = secured(g, sources, api, istioNamespace);
+  const { policyStatuses, wantedJwks, ...authorized } = secured(g, sources, api, mesh, istioNamespace);
   const senders = ingressToWaypoint(g, { gateways: api.gateways, pods: sources.pods, mesh }, proxyName);
   const resources = xdsResources(g, { ...api, ...authorized, ...senders }, surroundings.bind);
   const rejected = rejectedObjects(g, sources, resources);

@@ -34,7 +34,7 @@ import { trafficPolicyKind } from '../policy/trafficpolicy/trafficpolicy.ts';
 import { type BackendView, backendStatus, kgatewayBackends, translateBackend } from './backend.ts';
 import { type BackendTlsPolicies, targetKey, translateBackendTls, withBackendTls } from './backendtlspolicy.ts';
 import { backendTlsStatuses } from './backendtlspolicy-status.ts';
-import { endpointsOf, sharedEndpointsOf, slicesOf } from './endpoints.ts';
+import { type Slices, endpointsOf, sharedEndpointsOf, slicesOf } from './endpoints.ts';
 import { type GatewayView, certificatesOf, isOurs, secretName, translateGateway } from './gateway.ts';
 import { hostOwnership } from './host-ownership.ts';
 import { l4Collections } from './l4-collections.ts';
@@ -57,7 +57,7 @@ import {
   listenerKey,
   routeStatus,
 } from './status.ts';
-import { namespaceViews, serviceViews } from './views.ts';
+import { type ServiceView, namespaceViews, serviceViews } from './views.ts';
 
 /** What is watched. */
 export interface GatewayApiInputs extends RouteInputs {
@@ -91,6 +91,8 @@ export interface GatewayApi {
   readonly clusters: Collection<Cluster>;
   readonly sharedClusters: Collection<SharedCluster>;
   readonly endpoints: Collection<Endpoints>;
+  readonly services: Collection<ServiceView>;
+  readonly slices: Slices;
   /** By Gateway. */
   readonly clientCertificates: Collection<ClientCertificate>;
   readonly hostRoutes: Collection<HostRoutes>;
@@ -207,6 +209,8 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs, mesh: MeshInputs 
     clusters,
     sharedClusters,
     endpoints,
+    services,
+    slices,
     clientCertificates,
     hostRoutes,
     ...waypoints,

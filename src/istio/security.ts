@@ -9,6 +9,7 @@ import { refKey } from '../ir/object-ref.ts';
 import { type Collection, type Ctx, type Graph, deepEqual, flatMap, group, map } from '../krt/index.ts';
 import type { AuthorizationPolicy, RequestAuthentication } from '../kube/types/istio-security.ts';
 import { type ParsedAuthorization, authorizationOf, parseAuthorization } from './authorization.ts';
+import type { ExtAuthzTarget } from './extension-provider.ts';
 import { type Mesh, defaultMesh } from './mesh.ts';
 import { type PolicyPlace, targetKeysOf } from './policy-target.ts';
 import { type Jwks, type ParsedRequestAuthentication, jwksKeysOf, jwtOf, parseRequestAuthentication } from './requestauthentication.ts';
@@ -20,8 +21,8 @@ export interface AuthorizationInputs {
   readonly authorizationPolicies: Collection<AuthorizationPolicy>;
   /** Empty: Istio's defaults hold. */
   readonly mesh: Collection<Mesh>;
-  /** The cluster of a port of a host, for external authorization; undefined when nothing has that host. Absent: there is none. */
-  readonly clusterOf?: (ctx: Ctx, host: string, port: number) => string | undefined;
+  /** The cluster of a provider of external authorization; undefined when nothing has its host and port. Absent: there is none. */
+  readonly clusterOf?: (ctx: Ctx, target: ExtAuthzTarget) => string | undefined;
 }
 
 export interface RequestAuthenticationInputs {
@@ -48,7 +49,7 @@ export function authorizations(g: Graph, inputs: AuthorizationInputs): Authoriza
   const policies = map(g, inputs.authorizationPolicies, { name: 'Authorizations', equals: deepEqual }, (ctx, policy) => {
     const mesh = ctx.fetchOne(inputs.mesh, meshKey) ?? defaultMesh;
     const { clusterOf } = inputs;
-    return parseAuthorization(policy, mesh, clusterOf && ((host, port) => clusterOf(ctx, host, port)));
+    return parseAuthorization(policy, mesh, clusterOf && ((target) => clusterOf(ctx, target)));
   });
   const byTarget = policies.index('target', (p) => p.targets.map(refKey));
   const at: Authorizations['at'] = (ctx, place, identity) =>

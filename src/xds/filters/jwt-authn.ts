@@ -1,37 +1,21 @@
 /**
  * [JwtAuthentication] -> jwt_authn, whole on each scope.
  *
- * On a route jwt_authn itself can only choose among requirements of the listener; so it stands in a composite filter, whose content a route
- * does replace, and a new key of an issuer changes no listener.
+ * On a route jwt_authn itself can only choose among requirements of the listener: so it stands in a composite filter, and a new key of an
+ * issuer changes no listener.
  */
 import type { JwtAuthentication, JwtProvider } from '../../ir/jwt.ts';
 import { type Any, type JwtProvider as Provider, type JwtRequirement, any } from '../proto/index.ts';
+import { compositeFilter } from './composite.ts';
 import type { PolicyFilter } from './order.ts';
 import { jwtMetadata } from './rbac-rule.ts';
 
-const skip = any('envoy.extensions.filters.common.matcher.action.v3.SkipFilter', {});
-
 /** RequestAuthentications of a scope. */
-export const jwtAuthn: PolicyFilter = {
-  name: 'kgateway.jwt_authn',
-  chain: any('envoy.extensions.common.matching.v3.ExtensionWithMatcher', {
-    extension_config: {
-      name: 'composite',
-      typed_config: any('envoy.extensions.filters.http.composite.v3.Composite', {}),
-    },
-    xds_matcher: { on_no_match: { action: { name: 'skip', typed_config: skip } } },
-  }),
-  forRoute: () => undefined,
-  forScope: ({ jwt }) => jwt && execute('envoy.filters.http.jwt_authn', jwtAuthentication(jwt)),
-};
-
-/** What a composite filter is to be, whatever the request. */
-function execute(name: string, config: Any): Any {
-  const action = any('envoy.extensions.filters.http.composite.v3.ExecuteFilterAction', { typed_config: { name, typed_config: config } });
-  return any('envoy.extensions.common.matching.v3.ExtensionWithMatcherPerRoute', {
-    xds_matcher: { on_no_match: { action: { name: 'execute', typed_config: action } } },
-  });
-}
+export const jwtAuthn: PolicyFilter = compositeFilter(
+  'kgateway.jwt_authn',
+  'envoy.filters.http.jwt_authn',
+  ({ jwt }) => jwt && jwtAuthentication(jwt),
+);
 
 function jwtAuthentication({ providers }: JwtAuthentication): Any {
   return any('envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication', {

@@ -15,6 +15,8 @@ test('a filter stays out of routes whose policies do not concern it, or switch i
 test('preflights are answered first, who is not allowed takes no token, and refusals cost no buffering', () => {
   expect(policyFilters.map((f) => f.name)).toEqual([
     'envoy.filters.http.cors',
+    'kgateway.rbac.custom',
+    'kgateway.ext_authz',
     'kgateway.jwt_authn',
     'kgateway.rbac.audit',
     'kgateway.rbac.deny',

@@ -10,6 +10,7 @@ import type { RoutePolicies } from '../../ir/policy.ts';
 import type { Any } from '../proto/index.ts';
 import { buffer } from './buffer.ts';
 import { cors } from './cors.ts';
+import { customAuthorization } from './ext-authz.ts';
 import { jwtAuthn } from './jwt-authn.ts';
 import { localRateLimit } from './local-ratelimit.ts';
 import { rbacFilters } from './rbac.ts';
@@ -38,6 +39,7 @@ export interface ScopeSecurity {
 
 export const policyFilters: readonly PolicyFilter[] = [
   cors, // first: a preflight request carries no credentials and must be answered before anything refuses it
+  ...customAuthorization, // CUSTOM policies come before tokens, as Istio orders them
   jwtAuthn, // who asks, before it matters
   ...rbacFilters, // before what costs: audit, deny, allow, as Istio orders them
   localRateLimit, // before buffering: a request that is refused should cost nothing

@@ -12,6 +12,7 @@ import { type ScopeSecurity, policyFilters, scopeFilterConfigs } from '../filter
 import { type Any, type Route, type VirtualHost, any, encode } from '../proto/index.ts';
 import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
 import { routesOf } from './session.ts';
+import { askedCluster } from './network-rbac.ts';
 import { fallbackFilters, ownershipFilter, scopeHeader } from './scope-key.ts';
 
 /** Key of the scope that a host belongs to, within the proxies of a Gateway. */
@@ -47,7 +48,7 @@ export function scopeResource(items: readonly HostRoutes[]): XdsResource | undef
       validate_clusters: { value: false },
       request_headers_to_remove: [scopeHeader],
       typed_per_filter_config: {
-        ...(wildcard ? noopFilters : idleFilters[first.entry.scheme]),
+        ...(wildcard ? noopFilters : idleFiltersOf(first.entry.scheme, first)),
         ...scopeFilterConfigs(first),
       },
       max_direct_response_body_size_bytes: { value: 1 << 20 },
@@ -60,7 +61,7 @@ export function scopeResource(items: readonly HostRoutes[]): XdsResource | undef
     version: versionOf(bytes),
     bytes,
     origins: originsOf(items, first),
-    clusters: clustersOf(items),
+    clusters: clustersOf(items, first),
   };
 }
 
@@ -118,10 +119,21 @@ const noopFilters: Record<string, Any> = Object.fromEntries(policyFilters.flatMa
  * In the scope of an exact host filters stay out of the request, except on routes that configure them. Not those that would act on their own:
  * they are in a request whose host was found only in its canonical form (upper case), and `disabled` comes too late for it.
  */
-export const idleFilters = { http: idle(fallbackFilters), https: idle([ownershipFilter, ...fallbackFilters]) } as const;
+const idleFilters = { http: idle(fallbackFilters), https: idle([ownershipFilter, ...fallbackFilters]) } as const;
+const idleLookups = { http: disabledAll(fallbackFilters), https: disabledAll([ownershipFilter, ...fallbackFilters]) } as const;
+
+/** The same, unless a filter may choose the route anew: then it may be one with a policy whose filter would be missing. */
+export function idleFiltersOf(scheme: 'http' | 'https', { authorization }: ScopeSecurity): Record<string, Any> {
+  const custom = authorization?.custom;
+  return custom?.enforced && custom.provider.clearRouteCache ? { ...idleLookups[scheme], ...noopFilters } : idleFilters[scheme];
+}
 
 function idle(lookups: readonly { readonly name: string }[]): Record<string, Any> {
-  return Object.fromEntries([...lookups.map((f) => [f.name, disabled]), ...policyFilters.map((f) => [f.name, f.noop ?? disabled])]);
+  return { ...disabledAll(lookups), ...Object.fromEntries(policyFilters.map((f) => [f.name, f.noop ?? disabled])) };
+}
+
+function disabledAll(filters: readonly { readonly name: string }[]): Record<string, Any> {
+  return Object.fromEntries(filters.map((f) => [f.name, disabled]));
 }
 
 /** The objects that a scope was made from. */
@@ -135,9 +147,11 @@ export function originsOf(items: readonly { readonly origin: ObjectRef }[], secu
   return [...refs.values()];
 }
 
-/** The clusters that rules lead to. */
-export function clustersOf(items: readonly { readonly rules: readonly RouteRule[] }[]): readonly string[] {
+/** The clusters that rules lead to, and the one that requests are asked about at. */
+export function clustersOf(items: readonly { readonly rules: readonly RouteRule[] }[], security: ScopeSecurity = {}): readonly string[] {
   const names = new Set<string>();
+  const asked = security.authorization && askedCluster(security.authorization);
+  if (asked !== undefined) names.add(asked);
   for (const { rules } of items) {
     for (const { action } of rules) {
       if (action.type !== 'forward') continue;

@@ -13,7 +13,7 @@ import { scopeFilterConfigs } from '../filters/order.ts';
 import { type Route, type RouteMatch, type VirtualHost, encode } from '../proto/index.ts';
 import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
 import { routeOf } from './route.ts';
-import { clustersOf, idleFilters, orderedRoutes, originsOf } from './scope.ts';
+import { clustersOf, idleFiltersOf, orderedRoutes, originsOf } from './scope.ts';
 import { scopeHeader } from './scope-key.ts';
 import { serviceScopeKey } from './service-scope-key.ts';
 
@@ -31,7 +31,7 @@ export function serviceScopeResource(place: ServiceScope): XdsResource {
       validate_clusters: { value: false },
       request_headers_to_remove: [scopeHeader],
       typed_per_filter_config: {
-        ...idleFilters.http,
+        ...idleFiltersOf('http', place),
         ...scopeFilterConfigs(place),
       },
       max_direct_response_body_size_bytes: { value: 1 << 20 },
@@ -44,7 +44,7 @@ export function serviceScopeResource(place: ServiceScope): XdsResource {
     version: versionOf(bytes),
     bytes,
     origins: originsOf([...items, place], place),
-    clusters: clustersOf([...items, { rules: [place.byDefault] }]),
+    clusters: clustersOf([...items, { rules: [place.byDefault] }], place),
   };
 }
 

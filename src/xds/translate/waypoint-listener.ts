@@ -17,7 +17,7 @@ import {
 } from '../proto/index.ts';
 import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
 import { type Binding, connectionManager } from './listener.ts';
-import { networkRbacFilters } from './network-rbac.ts';
+import { askedCluster, networkRbacFilters } from './network-rbac.ts';
 import { serviceScopeKeyMutation, serviceScopedRoutes } from './service-scope-key.ts';
 
 /** Type of the TLV with the SPIFFE identity of the client, as ztunnel sends it. */
@@ -46,7 +46,7 @@ export function waypointListenerResource(listener: WaypointListener, binding: Bi
     version: versionOf(bytes),
     bytes,
     origins: listener.origins,
-    clusters: listener.tcp.map((t) => t.cluster),
+    clusters: [...new Set(listener.tcp.flatMap(clustersOf))],
   };
 }
 
@@ -95,6 +95,11 @@ const httpChain: FilterChain = {
     },
   ],
 };
+
+function clustersOf({ cluster, authorization }: TcpService): readonly string[] {
+  const asked = authorization && askedCluster(authorization);
+  return asked === undefined ? [cluster] : [cluster, asked];
+}
 
 function tcpChain({ address, port, cluster, authorization }: TcpService): FilterChain {
   return {

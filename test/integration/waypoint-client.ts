@@ -1,0 +1,72 @@
+/** Clients of a waypoint, as its ztunnel passes them on: connections with a PROXY header. */
+import { type IncomingHttpHeaders, request } from 'node:http';
+import { type Socket, connect } from 'node:net';
+import { proxyHeader } from '../mesh/proxy-header.ts';
+
+/** Who asks for what. */
+export interface Asked {
+  readonly address: string;
+  readonly port?: number;
+  readonly principal?: string;
+  readonly source?: string;
+}
+
+/** Opens a connection. */
+export function dial(proxy: number, { address, port = 80, principal, source = '10.1.2.3' }: Asked): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(proxy, '127.0.0.1');
+    // Stays: a connection that a policy ends may be reset when nobody waits for it any more.
+    socket.on('error', reject);
+    socket.once('connect', () => {
+      const header = { source: { address: source, port: 40_000 }, destination: { address, port } };
+      socket.write(proxyHeader({ ...header, ...(principal !== undefined && { principal }) }));
+      resolve(socket);
+    });
+  });
+}
+
+export interface WaypointCall extends Asked {
+  readonly method?: string;
+  readonly host?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+}
+
+export interface WaypointAnswer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+}
+
+/** One request on a connection of its own. */
+export async function callWaypoint(proxy: number, path: string, call: WaypointCall): Promise<WaypointAnswer> {
+  const { method = 'GET', host = 'echo', headers = {}, body } = call;
+  const socket = await dial(proxy, call);
+  return new Promise((resolve, reject) => {
+    const r = request(
+      { createConnection: () => socket, method, path, setHost: false, headers: { host, connection: 'close', ...headers } },
+      (response) => {
+        let text = '';
+        response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+        response.on('error', reject);
+        response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body: text }));
+      },
+    );
+    r.on('error', reject);
+    r.end(body);
+  });
+}
+
+/** Sends a line to a TCP Service; resolves with what comes back first, or undefined when the connection ends. */
+export async function echoed(proxy: number, line: string, asked: Asked): Promise<string | undefined> {
+  const socket = await dial(proxy, asked);
+  return new Promise((resolve) => {
+    socket.once('data', (data: Buffer) => {
+      socket.destroy();
+      resolve(data.toString());
+    });
+    socket.on('error', () => resolve(undefined));
+    socket.once('close', () => resolve(undefined));
+    socket.write(line);
+  });
+}
