@@ -9,6 +9,7 @@ import type { ListenerEntry } from '../ir/route.ts';
 import type { Collection, Ctx } from '../krt/index.ts';
 import type { ListenerSet, ParentReference } from '../kube/types/gateway-api.ts';
 import { gatewayGroup, route as condition } from './conditions.ts';
+import type { DelegationPath } from './delegation.ts';
 import { type GatewayListener, type RouteKind, entryOf, samePort } from './gateway-listener.ts';
 import type { GatewayView } from './gateway.ts';
 import { gatewayOfSet, isOfSet } from './listenerset.ts';
@@ -53,6 +54,8 @@ export interface ParentAttachment {
   readonly listeners: readonly AttachedListener[];
   /** The condition `Accepted`. */
   readonly acceptance: ConditionIntent;
+  /** Set when the parent is an HTTPRoute that delegates; the listeners are those of the route on the Gateway above. */
+  readonly delegation?: DelegationPath;
 }
 
 /** Attaches a route to one parent; undefined when the parent is not a Gateway of ours, which then is somebody else's to report on. */

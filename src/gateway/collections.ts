@@ -44,7 +44,7 @@ import { grantsOf } from './referencegrant.ts';
 import type { RuleOutcome } from './route-rule.ts';
 import { type RouteKindName, type RouteObject, type RouteParents, type RouteRules, routeKey, routeRef } from './route.ts';
 import { type RouteInputs, routeCollections, routeSources } from './routes.ts';
-import { type ClusterUse, type ServedRoute, listenerBoundaries, serveRoute } from './served-route.ts';
+import { type ClusterUse, type ServedRoute, hostRoutesKey, listenerBoundaries, serveRoute } from './served-route.ts';
 import { serviceBackends } from './service-backend.ts';
 import { serviceParents } from './service-parent.ts';
 import { type ServicePort, servicePorts, serviceScopes } from './service-scopes.ts';
@@ -150,10 +150,10 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs, mesh: MeshInputs 
   const ports = servicePorts(g, bound, services, parents);
   const l4 = l4Collections(g, gateways, routes.l4Rules, routes.l4Parents);
   const served = map(g, parents, { name: 'ServedRoutes' }, (ctx, route) =>
-    serveRoute(ctx, { rules, gateways, policies, policiesByTarget }, route),
+    serveRoute(ctx, { rules, fulfilled: routes.fulfilled, gateways, policies, policiesByTarget }, route),
   );
 
-  const ofRoutes = flatMap(g, served, { name: 'RouteHosts', key: hostRoutesKey }, (_ctx, s) => distinctHosts(s.hosts));
+  const ofRoutes = flatMap(g, served, { name: 'RouteHosts', key: hostRoutesKey }, (_ctx, s) => s.hosts);
   const hostsAt = (name: string, atWaypoint: boolean) =>
     flatMap(g, ofRoutes, { name, key: hostRoutesKey }, (_ctx, h) => (isWaypointChain(h.chain) === atWaypoint ? [h] : []));
   const boundaries = flatMap(g, gateways, { name: 'ListenerBoundaries', key: hostRoutesKey }, (_ctx, view) => [
@@ -227,10 +227,6 @@ function sameKeyPair(a: KeyPair, b: KeyPair): boolean {
   return a.certificate.equals(b.certificate) && a.privateKey.equals(b.privateKey);
 }
 
-function hostRoutesKey(h: HostRoutes): string {
-  return `${h.scope}|${h.chain}|${h.host}|${h.owner}|${refKey(h.origin)}`;
-}
-
 interface PolicyOutcome {
   readonly route: string;
   readonly outcome: PolicyAttachment;
@@ -238,11 +234,6 @@ interface PolicyOutcome {
 
 function outcomeKey({ route, outcome }: PolicyOutcome): string {
   return `${route}|${refKey(outcome.policy)}|${refKey(outcome.ancestor)}|${outcome.state}`;
-}
-
-/** Two listeners of one chain may serve a route under the same host only when it is theirs alike; one entry then is enough. */
-function distinctHosts(hosts: readonly HostRoutes[]): readonly HostRoutes[] {
-  return [...new Map(hosts.map((h) => [hostRoutesKey(h), h])).values()];
 }
 
 /** What the default routes of waypoints lead to. */
@@ -296,7 +287,7 @@ export function gatewayApiStatuses(g: Graph, inputs: GatewayApiInputs, api: Gate
     api.parents,
     { name: 'AttachedRoutes', key: (a: { listener: string; route: string }) => `${a.listener}|${a.route}` },
     (_ctx, route) => {
-      const keys = route.parents.flatMap((p) => p.listeners.map((l) => countedKey(p.gateway, l)));
+      const keys = route.parents.filter((p) => !p.delegation).flatMap((p) => p.listeners.map((l) => countedKey(p.gateway, l)));
       return [...new Set(keys)].map((listener) => ({ listener, route: route.key }));
     },
   );
@@ -329,7 +320,7 @@ export function gatewayApiStatuses(g: Graph, inputs: GatewayApiInputs, api: Gate
       if (!parents) return withoutParents(kind, route);
       return routeStatus(parents, {
         rules: ctx.fetchOne(api.rules, parents.key),
-        replacedByPolicy: ctx.fetchOne(api.served, parents.key)?.replaced ?? [],
+        served: ctx.fetchOne(api.served, parents.key),
         rejected: (ref) => rejectedOf(ctx, ref),
       });
     }),

@@ -24,6 +24,7 @@ import { headerModifier } from '../policy/headers.ts';
 import type { Problem } from '../policy/problem.ts';
 import { type BackendInputs, type BackendTarget, resolveBackend } from './backendref.ts';
 import type { UnresolvedReason } from './conditions.ts';
+import { delegates } from './delegation.ts';
 import type { GrantSubject } from './referencegrant.ts';
 import { sessionOf } from './session-persistence.ts';
 
@@ -55,6 +56,17 @@ export interface TranslatedRule extends RuleOutcome {
   /** Name that the user gave it: what the `sectionName` of a policy refers to. */
   readonly section?: string;
   readonly extensionRefs: readonly ExtensionRef[];
+  /** backendRefs that lead to other HTTPRoutes; they are not among the backends of the rule. */
+  readonly delegates?: readonly Delegate[];
+}
+
+/** A backendRef that delegates. */
+export interface Delegate {
+  /** Its position among the backendRefs of the rule. */
+  readonly ref: number;
+  readonly weight: number;
+  /** `group/kind/namespace/name`, for messages. */
+  readonly target: string;
 }
 
 /** Body of the answer that stands in for a rule that could not be translated whole; kgateway's wording. */
@@ -114,7 +126,10 @@ export function translateRule(ctx: Ctx, inputs: BackendInputs, from: GrantSubjec
     clusters.push(backend.cluster);
     return backend.cluster.name;
   };
-  const backends = (rule.backendRefs ?? []).map((ref, i) => weightedBackend(ref, `${id.field}.backendRefs[${i}]`, resolve, replaced));
+  const delegated = delegatesOf(from, rule.backendRefs ?? [], `${id.field}.backendRefs`, replaced);
+  const backends = (rule.backendRefs ?? []).flatMap((ref, i) =>
+    delegated.some((d) => d.ref === i) ? [] : [weightedBackend(ref, `${id.field}.backendRefs[${i}]`, resolve, replaced)],
+  );
   const mirrors = filters.mirrors.flatMap((mirror): Mirror[] => {
     const cluster = resolve(mirror.backendRef);
     return cluster === undefined ? [] : [{ cluster, millionths: mirrorShare(mirror) }];
@@ -147,11 +162,25 @@ export function translateRule(ctx: Ctx, inputs: BackendInputs, from: GrantSubjec
     },
     ...(rule.name !== undefined && { section: rule.name }),
     extensionRefs: filters.extensionRefs,
+    ...(delegated.length > 0 && { delegates: delegated }),
     clusters,
     unresolved,
     dropped,
     replaced,
   };
+}
+
+/** Only HTTPRoutes delegate: in another kind of route such a reference is of an unknown kind. */
+function delegatesOf(from: GrantSubject, refs: readonly HTTPBackendRef[], field: string, problems: Problem[]): readonly Delegate[] {
+  if (from.kind !== 'HTTPRoute') return [];
+  return refs.flatMap((ref, i): Delegate[] => {
+    if (!delegates(ref)) return [];
+    if (ref.filters?.length) {
+      problems.push({ field: `${field}[${i}].filters`, message: 'a backendRef that delegates has no filters; set them on the rule' });
+    }
+    const target = `${ref.group}/${ref.kind}/${ref.namespace ?? from.namespace}/${ref.name}`;
+    return [{ ref: i, weight: ref.weight ?? 1, target }];
+  });
 }
 
 function translateFilters(

@@ -7,14 +7,15 @@
 import type { ObjectRef } from '../ir/object-ref.ts';
 import type { RouteOrder } from '../ir/route.ts';
 import type { Ctx } from '../krt/index.ts';
-import type { ParentReference } from '../kube/types/gateway-api.ts';
+import type { HTTPRoute, ParentReference } from '../kube/types/gateway-api.ts';
 import { type KubeObject, keyOf } from '../kube/types/meta.ts';
 import { type AttachmentInputs, type ParentAttachment, attach } from './attachment.ts';
 import { type BackendInputs, routeSubject } from './backendref.ts';
 import { gatewayGroup } from './conditions.ts';
+import { type DelegationFacts, delegationFacts } from './delegation.ts';
 import type { GrantSubject } from './referencegrant.ts';
 import { attachToService } from './service-parent.ts';
-import type { RuleId, RuleOutcome, TranslatedRule } from './route-rule.ts';
+import type { RuleId, RuleOutcome, TranslatedRule, UnresolvedRef } from './route-rule.ts';
 
 export type RouteKindName = 'HTTPRoute' | 'GRPCRoute' | 'TLSRoute' | 'TCPRoute' | 'UDPRoute';
 
@@ -45,6 +46,15 @@ export interface RouteParents {
   readonly labels: Readonly<Record<string, string>>;
   readonly order: RouteOrder;
   readonly parents: readonly ParentAttachment[];
+  /** Of HTTPRoutes, before their delegations are looked at. */
+  readonly delegation?: DelegationFacts;
+  readonly report?: DelegationReport;
+}
+
+/** What is wrong with the delegations from and to a route. */
+export interface DelegationReport {
+  readonly unresolved: readonly UnresolvedRef[];
+  readonly partially: readonly string[];
 }
 
 /** Key of a route in collections that hold several kinds. */
@@ -91,14 +101,15 @@ export function translateRules<Rule extends { readonly name?: string }, Outcome 
   };
 }
 
-/** Attaches a route to its parents; undefined when none of them is ours. */
+/** Attaches a route to its parents. Undefined when none of them is ours, except for HTTPRoutes, which others may delegate to. */
 export function attachRoute(ctx: Ctx, inputs: AttachmentInputs, kind: RouteKindName, route: RouteObject): RouteParents | undefined {
   const ref = routeRef(kind, route);
   const attaching = { kind: { group: gatewayGroup, kind }, namespace: ref.namespace, hostnames: route.spec.hostnames };
   const parents = (route.spec.parentRefs ?? []).flatMap(
     (parentRef) => attach(ctx, inputs, attaching, parentRef) ?? attachToService(ctx, inputs.services, attaching, parentRef),
   );
-  if (parents.length === 0) return undefined;
+  const delegation = kind === 'HTTPRoute' ? delegationFacts(route as HTTPRoute) : undefined;
+  if (parents.length === 0 && !delegation) return undefined;
   return {
     key: routeKey(kind, route),
     ref,
@@ -106,5 +117,6 @@ export function attachRoute(ctx: Ctx, inputs: AttachmentInputs, kind: RouteKindN
     labels: route.metadata.labels ?? {},
     order: orderOf(route),
     parents,
+    ...(delegation && { delegation }),
   };
 }

@@ -1,14 +1,17 @@
 /**
  * Routes of all kinds as collections. A kind is a source, its name, and how its rules are read.
  *
- *   HTTPRoute, GRPCRoute ──────────┬─> RouteRules ─────────────────────────────┐
- *                                  └─> Candidates ─> Conflicts ─> RouteParents ┴─> ServedRoutes
+ *   HTTPRoute, GRPCRoute ──────────┬─> RouteRules ──────────────────┬───────────────┐
+ *                                  └─> Candidates ─> Conflicts ─────┴> RouteParents ┴─> ServedRoutes
+ *                                          └─ HTTPRoutes that delegate ─┘    └─> FulfilledDelegations
  *   TLSRoute, TCPRoute, UDPRoute ────> RouteRules, RouteParents ─────────────────> L4Bindings (l4-collections.ts)
  */
-import { type Collection, type Graph, type Index, join, map } from '../krt/index.ts';
+import { type Collection, type Graph, type Index, group, join, map } from '../krt/index.ts';
 import type { GRPCRoute, HTTPRoute, TCPRoute, TLSRoute, UDPRoute } from '../kube/types/gateway-api.ts';
 import type { AttachmentInputs } from './attachment.ts';
 import type { BackendInputs } from './backendref.ts';
+import { withDelegations } from './delegated-attachment.ts';
+import { type DelegationInputs, selectorsOfRefs } from './delegation.ts';
 import { translateGrpcRule } from './grpcroute.ts';
 import { translateHttpRule } from './httproute.ts';
 import { type L4Rule, translateL4Rule } from './l4route.ts';
@@ -38,6 +41,8 @@ export interface Routes {
   /** Of HTTPRoutes and GRPCRoutes, by `kind/namespace/name` as all collections that hold several kinds. */
   readonly rules: Collection<RouteRules>;
   readonly parents: Collection<RouteParents>;
+  /** References that delegate and have a child, by `fulfilmentKey`. */
+  readonly fulfilled: Collection<{ readonly key: string }>;
   /** Of TLSRoutes, TCPRoutes and UDPRoutes. */
   readonly l4Rules: Collection<RouteRules<L4Rule>>;
   readonly l4Parents: Collection<RouteParents>;
@@ -62,8 +67,22 @@ export function routeCollections(g: Graph, inputs: RouteInputs, backends: Backen
   const ofHttp = candidatesOf(g, 'HTTPRoute', inputs.httpRoutes, attachment);
   const ofGrpc = candidatesOf(g, 'GRPCRoute', inputs.grpcRoutes, attachment);
   const conflicts = hostConflicts(g, ofHttp, ofGrpc);
-  const settled = [ofHttp, ofGrpc].map((c) =>
-    map(g, c.candidates, { name: `${c.kind}Parents` }, (ctx, route) => withoutConflicts(ctx, conflicts, route)),
+  const delegation: DelegationInputs = {
+    candidates: ofHttp.candidates,
+    bySelector: ofHttp.candidates.index('delegates to', selectorsOfRefs),
+    rules: http,
+    settled: (ctx, route) => withoutConflicts(ctx, conflicts, route).parents,
+  };
+  const settled = [
+    map(g, ofHttp.candidates, { name: 'HTTPRouteParents' }, (ctx, route) =>
+      withDelegations(ctx, delegation, withoutConflicts(ctx, conflicts, route)),
+    ),
+    map(g, ofGrpc.candidates, { name: 'GRPCRouteParents' }, (ctx, route) => withoutConflicts(ctx, conflicts, route)),
+  ] as const;
+  const fulfilments = group(
+    g,
+    { name: 'ChildrenByDelegation' },
+    settled[0].index('fulfils', (p) => [...new Set(p.parents.flatMap((a) => a.delegation?.fulfils ?? []))]),
   );
 
   const l4Rules = [
@@ -79,6 +98,7 @@ export function routeCollections(g: Graph, inputs: RouteInputs, backends: Backen
   return {
     rules: join(g, { name: 'RouteRules' }, [http, grpc]),
     parents: join(g, { name: 'RouteParents' }, settled),
+    fulfilled: map(g, fulfilments, { name: 'FulfilledDelegations' }, (_ctx, { key }) => ({ key })),
     l4Rules: join(g, { name: 'L4RouteRules' }, l4Rules),
     l4Parents: join(g, { name: 'L4RouteParents' }, l4Parents),
   };

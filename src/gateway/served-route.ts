@@ -2,6 +2,7 @@
  * A route with its policies, at each place where it serves.
  *
  *   [RouteRules] + [RouteParents] + [TrafficPolicy]* -> ServedRoute -> HostRoutes, uses of clusters, outcomes of policies
+ *        └─ with the rules that delegate to them (delegated-rule.ts)
  */
 import { waypointChain } from '../ir/names.ts';
 import { type ObjectRef, describeRef, refKey } from '../ir/object-ref.ts';
@@ -13,12 +14,14 @@ import { type Effective } from '../policy/merge.ts';
 import type { Policy } from '../policy/plugin.ts';
 import { type Problem, describeProblems } from '../policy/problem.ts';
 import type { PolicyAttachment } from '../policy/status.ts';
-import { effectivePolicies, withOwnPolicies } from '../policy/trafficpolicy/trafficpolicy.ts';
+import { effectivePolicies, inheritedPolicies, withOwnPolicies } from '../policy/trafficpolicy/trafficpolicy.ts';
 import type { AttachedListener, ParentAttachment } from './attachment.ts';
+import { type ParentRule, delegatedRule, leftOver } from './delegated-rule.ts';
+import { type DelegationPath, fulfilmentKey } from './delegation.ts';
 import { entryOf, listenerOrigin } from './gateway-listener.ts';
 import type { GatewayView } from './gateway.ts';
 import type { RouteParents, RouteRules } from './route.ts';
-import { type TranslatedRule, replacedBody } from './route-rule.ts';
+import { type Delegate, type TranslatedRule, type UnresolvedRef, replacedBody } from './route-rule.ts';
 
 export interface ServedRoute {
   readonly key: string;
@@ -28,6 +31,8 @@ export interface ServedRoute {
   readonly attachments: readonly PolicyAttachment[];
   /** Rules that answer 500 because of a policy: what the status says, by rule. */
   readonly replaced: readonly Problem[];
+  /** References to other HTTPRoutes that none of them fulfils. */
+  readonly unresolved: readonly UnresolvedRef[];
 }
 
 export interface ClusterUse {
@@ -38,6 +43,8 @@ export interface ClusterUse {
 
 export interface ServedRouteInputs {
   readonly rules: Collection<RouteRules>;
+  /** References that delegate and have a child. */
+  readonly fulfilled: Collection<{ readonly key: string }>;
   readonly gateways: Collection<GatewayView>;
   readonly policies: Collection<Policy<RoutePolicies>>;
   readonly policiesByTarget: Index<Policy<RoutePolicies>>;
@@ -50,7 +57,15 @@ export function serveRoute(ctx: Ctx, inputs: ServedRouteInputs, route: RoutePare
   const translated = ctx.fetchOne(inputs.rules, route.key);
   if (!translated) return undefined;
   const attachments = attachmentsIn(ctx, inputs.policies, inputs.policiesByTarget);
-  const place = new Placement(attachments, route, translated);
+  const place = new Placement(
+    {
+      attachments,
+      ruleOf: (key, index) => ctx.fetchOne(inputs.rules, key)?.rules[index],
+      isFulfilled: (rule, ref) => ctx.fetchOne(inputs.fulfilled, fulfilmentKey(route.key, rule, ref)) !== undefined,
+    },
+    route,
+    translated,
+  );
   for (const parent of route.parents) {
     const gateway = ctx.fetchOne(inputs.gateways, parent.gateway);
     if (gateway) place.at(gateway, parent);
@@ -58,46 +73,67 @@ export function serveRoute(ctx: Ctx, inputs: ServedRouteInputs, route: RoutePare
   return place.result();
 }
 
+/** What a route is looked up in. */
+interface Lookups {
+  readonly attachments: Attachments<RoutePolicies>;
+  /** A rule of another route. */
+  readonly ruleOf: (route: string, rule: number) => TranslatedRule | undefined;
+  /** Whether a reference of the route to other routes has a child. */
+  readonly isFulfilled: (rule: number, ref: number) => boolean;
+}
+
+/** A rule with its route and its place there. */
+interface RuleInRoute {
+  readonly route: Pick<RouteParents, 'ref' | 'labels'>;
+  readonly index: number;
+  readonly translated: TranslatedRule;
+}
+
+/** A rule that delegates to the route, or to one above it. */
+interface RuleAbove extends RuleInRoute, ParentRule {}
+
 /** Collects what comes of a route over its parents: state of one run of `serveRoute`. */
 class Placement {
-  readonly #hosts: HostRoutes[] = [];
+  readonly #hosts = new Map<string, HostRoutes>();
   readonly #uses = new Map<string, ClusterUse>();
   readonly #outcomes = new Map<string, PolicyAttachment>();
   readonly #replaced = new Map<string, Problem>();
-  readonly #attachments: Attachments<RoutePolicies>;
+  readonly #unresolved = new Map<string, UnresolvedRef>();
+  readonly #lookups: Lookups;
   readonly #route: RouteParents;
   readonly #translated: RouteRules;
 
-  constructor(attachments: Attachments<RoutePolicies>, route: RouteParents, translated: RouteRules) {
-    this.#attachments = attachments;
+  constructor(lookups: Lookups, route: RouteParents, translated: RouteRules) {
+    this.#lookups = lookups;
     this.#route = route;
     this.#translated = translated;
   }
 
   at(gateway: GatewayView, parent: ParentAttachment): void {
     for (const listener of parent.listeners) {
-      if (listener.valid) this.#atListener(gateway, listener);
+      if (listener.valid) this.#atListener(gateway, listener, parent.delegation);
     }
   }
 
   result(): ServedRoute {
     return {
       key: this.#route.key,
-      hosts: this.#hosts,
+      hosts: [...this.#hosts.values()],
       uses: [...this.#uses.values()],
       attachments: [...this.#outcomes.values()],
       replaced: [...this.#replaced.values()],
+      unresolved: [...this.#unresolved.values()],
     };
   }
 
-  #atListener(gateway: GatewayView, listener: AttachedListener): void {
+  #atListener(gateway: GatewayView, listener: AttachedListener, delegation: DelegationPath | undefined): void {
     const own = gateway.listeners.find((l) => (listener.listener === undefined ? l.chain === waypointChain : l.key === listener.listener));
     const set = own?.setLabels && { ref: own.owner, labels: own.setLabels };
-    const ofListener = listenerLevels(this.#attachments, { ref: gateway.ref, labels: gateway.objectLabels }, own?.name, set);
+    const ofListener = listenerLevels(this.#lookups.attachments, { ref: gateway.ref, labels: gateway.objectLabels }, own?.name, set);
     const ancestor = own?.owner ?? gateway.ref;
-    const rules = this.#translated.rules.flatMap((t, i) => this.#rule(ancestor, ofListener, t, i) ?? []);
+    const rules = this.#translated.rules.flatMap((t, i) => this.#rule(ancestor, ofListener, t, i, delegation) ?? []);
     for (const host of listener.hosts) {
-      this.#hosts.push({
+      this.#add({
         scope: gateway.key,
         chain: listener.chain,
         host,
@@ -116,26 +152,46 @@ class Placement {
     }
   }
 
+  /**
+   * Two listeners of one chain may serve a route under the same host only when it is theirs alike; so the same rules are one. A route that several
+   * rules delegate to has rules for each of them.
+   */
+  #add(host: HostRoutes): void {
+    const key = hostRoutesKey(host);
+    const there = this.#hosts.get(key);
+    const more = there ? host.rules.filter((r) => !there.rules.some((t) => t.name === r.name)) : [];
+    if (!there) this.#hosts.set(key, host);
+    else if (more.length > 0) this.#hosts.set(key, { ...there, rules: [...there.rules, ...more] });
+  }
+
   #rule(
     ancestor: ObjectRef,
     ofListener: readonly (readonly Policy<RoutePolicies>[])[],
     translated: TranslatedRule,
     index: number,
+    delegation: DelegationPath | undefined,
   ): RouteRule | undefined {
-    const { rule } = translated;
-    if (!rule) return undefined;
-    const missing = this.#extensionProblems(translated, index);
-    const levels = [
-      ...ruleLevels(
-        this.#attachments,
-        { ref: this.#route.ref, labels: this.#route.labels },
-        { name: translated.section, extensionRefs: translated.extensionRefs.map((e) => e.name) },
-      ),
-      ...ofListener,
-    ];
-    if (missing.length === 0 && levels.every((level) => level.length === 0)) return rule;
-    const effective = effectivePolicies(levels);
-    this.#record(ancestor, effective);
+    const { rule: own } = translated;
+    const above = this.#rulesAbove(delegation);
+    if (!own || !above || delegation?.matches[index]?.length === 0) return undefined;
+    const rule = delegation ? delegatedRule(own, delegation.matches[index] ?? [], above) : own;
+    const served = translated.delegates ? leftOver(rule, this.#unfulfilled(translated.delegates, index)) : rule;
+
+    const here: RuleInRoute = { route: this.#route, index, translated };
+    const missing = [...this.#extensionProblems(here), ...above.flatMap((r) => this.#problemsAbove(r, index))];
+    const levels = this.#levels(here);
+    const levelsAbove = above.map((r) => this.#levels(r));
+    const bare = [levels, ofListener, ...levelsAbove].every((l) => l.every((level) => level.length === 0));
+    if (bare && missing.length === 0 && above.length === 0) return served;
+    const effective =
+      above.length === 0
+        ? effectivePolicies([...levels, ...ofListener])
+        : inheritedPolicies(
+            { rule: own.origin, own: own.policies, levels },
+            above.map((r, i) => ({ rule: r.rule.origin, own: r.rule.policies, levels: levelsAbove[i] ?? [], priority: r.priority })),
+            ofListener,
+          );
+    if (served) this.#record(ancestor, effective);
     const problems = [
       ...missing,
       ...effective.invalid.map(({ policy, problems: found }) => ({
@@ -143,19 +199,61 @@ class Placement {
         message: `${describeRef(policy)}: ${describeProblems(found)}`,
       })),
     ];
-    if (problems.length === 0) return { ...rule, policies: withOwnPolicies(rule.policies, effective.policies) };
+    if (problems.length === 0) {
+      const policies = above.length === 0 ? withOwnPolicies(own.policies, effective.policies) : effective.policies;
+      return served && { ...served, policies };
+    }
     for (const problem of problems) this.#replaced.set(`${problem.field} ${problem.message}`, problem);
-    return { ...rule, action: { type: 'direct', status: 500, body: replacedBody }, policies: rule.policies };
+    return {
+      ...(served ?? { ...rule, yields: true }),
+      action: { type: 'direct', status: 500, body: replacedBody },
+      policies: rule.policies,
+    };
   }
 
-  #extensionProblems(translated: TranslatedRule, index: number): readonly Problem[] {
-    const { namespace } = this.#route.ref;
+  /** The rules above, the nearest first. Undefined when one is gone: the route is settled anew in this flush. */
+  #rulesAbove(delegation: DelegationPath | undefined): readonly RuleAbove[] | undefined {
+    const above = (delegation?.steps ?? []).flatMap((step): RuleAbove[] => {
+      const translated = this.#lookups.ruleOf(step.route, step.rule);
+      const route = { ref: step.ref, labels: step.labels };
+      return translated?.rule ? [{ route, index: step.rule, translated, rule: translated.rule, priority: step.priority }] : [];
+    });
+    return above.length === (delegation?.steps.length ?? 0) ? above : undefined;
+  }
+
+  #unfulfilled(delegates: readonly Delegate[], index: number): readonly Delegate[] {
+    const unfulfilled = delegates.filter((d) => !this.#lookups.isFulfilled(index, d.ref));
+    for (const { target } of unfulfilled) {
+      const message = `${target}: unresolved reference; no HTTPRoute that it selects has a match within spec.rules[${index}], whose paths must be of type PathPrefix`;
+      this.#unresolved.set(message, { reason: 'BackendNotFound', message });
+    }
+    return unfulfilled;
+  }
+
+  #levels({ route, translated }: RuleInRoute): readonly (readonly Policy<RoutePolicies>[])[] {
+    return ruleLevels(this.#lookups.attachments, route, {
+      name: translated.section,
+      extensionRefs: translated.extensionRefs.map((e) => e.name),
+    });
+  }
+
+  /** What is wrong with a rule above is wrong with everything that it delegates: nothing is served without a part of its policy. */
+  #problemsAbove(above: RuleAbove, index: number): readonly Problem[] {
+    const problems = [...above.translated.replaced, ...this.#extensionProblems(above)];
+    return problems.map(({ field, message }) => ({
+      field: `spec.rules[${index}]`,
+      message: `${describeRef(above.route.ref)} ${field}: ${message}`,
+    }));
+  }
+
+  #extensionProblems({ route, index, translated }: RuleInRoute): readonly Problem[] {
+    const { namespace } = route.ref;
     return translated.extensionRefs.flatMap(({ group, kind, name }): Problem[] => {
       const field = `spec.rules[${index}].filters`;
       if (group !== policyGroup || kind !== 'TrafficPolicy') {
         return [{ field, message: `extensionRef ${group}/${kind} is not supported; use ${policyGroup}/TrafficPolicy` }];
       }
-      if (this.#attachments.named(namespace, name)) return [];
+      if (this.#lookups.attachments.named(namespace, name)) return [];
       return [{ field, message: `extensionRef: TrafficPolicy ${namespace}/${name} not found` }];
     });
   }
@@ -167,6 +265,11 @@ class Placement {
     ];
     for (const o of outcomes) this.#outcomes.set(`${refKey(o.policy)}|${refKey(ancestor)}|${o.state}`, o);
   }
+}
+
+/** Key of what one route serves under one host. */
+export function hostRoutesKey(h: HostRoutes): string {
+  return `${h.scope}|${h.chain}|${h.host}|${h.owner}|${refKey(h.origin)}`;
 }
 
 /**

@@ -20,6 +20,7 @@ import { attachedSets } from './listenerset.ts';
 import type { GatewayView } from './gateway.ts';
 import type { RouteParents, RouteRules } from './route.ts';
 import type { RuleOutcome } from './route-rule.ts';
+import type { ServedRoute } from './served-route.ts';
 import { supportedFeatures, waypointFeatures } from './supported-features.ts';
 import { isWaypointClass } from './waypoint-class.ts';
 
@@ -114,8 +115,8 @@ function refusedListener(messages: readonly string[]): ConditionIntent {
 
 export interface RouteFacts {
   readonly rules: RouteRules<RuleOutcome> | undefined;
-  /** Rules that answer 500 because of a policy. */
-  readonly replacedByPolicy: readonly Problem[];
+  /** Rules that answer 500 because of a policy, and references that no other route fulfils. */
+  readonly served: Pick<ServedRoute, 'replaced' | 'unresolved'> | undefined;
   readonly rejected: Rejected;
 }
 
@@ -123,24 +124,27 @@ export interface RouteFacts {
 export function routeStatus(parents: RouteParents, facts: RouteFacts): EntriesReport {
   const entries = new Map<string, EntryReport>();
   for (const parent of parents.parents) {
-    const conditions = parentConditions(parent, facts, parents.ref);
+    const conditions = parentConditions(parent, facts, parents);
     entries.set(JSON.stringify(parent.parentRef), { ref: { ...parent.parentRef }, conditions });
   }
   return { form: 'parents', object: parents.ref, generation: parents.generation, entries: [...entries.values()] };
 }
 
-function parentConditions(parent: ParentAttachment, facts: RouteFacts, ref: ObjectRef): readonly ConditionIntent[] {
+function parentConditions(parent: ParentAttachment, facts: RouteFacts, { ref, report }: RouteParents): readonly ConditionIntent[] {
   const rules = facts.rules?.rules ?? [];
-  const unresolved = rules.flatMap((r) => r.unresolved);
+  const unresolved = [...rules.flatMap((r) => r.unresolved), ...(report?.unresolved ?? []), ...(facts.served?.unresolved ?? [])];
   const dropped = rules.flatMap((r) => r.dropped);
   const droppedRules = rules.filter((r) => r.dropped.length > 0).length;
-  const replaced = [...rules.flatMap((r) => r.replaced), ...facts.replacedByPolicy];
+  const replaced = [...rules.flatMap((r) => r.replaced), ...(facts.served?.replaced ?? [])];
   const allDropped = rules.length > 0 && droppedRules === rules.length;
   const acceptance =
     parent.acceptance.status === 'True' && allDropped ? routeCondition.unsupportedValue(describeProblems(dropped)) : parent.acceptance;
   const [first] = unresolved;
-  const partially =
-    allDropped || dropped.length === 0 ? [] : [routeCondition.partiallyInvalid(`Dropped Rule: ${describeProblems(dropped)}`)];
+  const why = [
+    ...(allDropped || dropped.length === 0 ? [] : [`Dropped Rule: ${describeProblems(dropped)}`]),
+    ...(parent.delegation ? (report?.partially ?? []) : []),
+  ];
+  const partially = why.length === 0 ? [] : [routeCondition.partiallyInvalid(why.join('; '))];
   return [
     acceptance,
     first

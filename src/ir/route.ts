@@ -13,8 +13,8 @@ export type PathMatch =
   | { readonly type: 'exact'; readonly value: string }
   /** Matches whole path segments; without a trailing slash, except `/` itself. */
   | { readonly type: 'prefix'; readonly value: string }
-  /** RE2, matches the whole path. */
-  | { readonly type: 'regex'; readonly value: string };
+  /** RE2, matches the whole path; and only paths with the prefix `below`, by segments, where there is one. */
+  | { readonly type: 'regex'; readonly value: string; readonly below?: string };
 
 export interface StringMatch {
   readonly type: 'exact' | 'regex';
@@ -88,6 +88,8 @@ export interface RouteRule {
   readonly policies: RoutePolicies;
   /** Requests of one session go to the same endpoint. */
   readonly session?: Session;
+  /** It comes after all others that match equally well: what is left of a rule that delegates. */
+  readonly yields?: true;
 }
 
 /** Orders routes that match equally well: older first, then by `namespace/name` (Gateway API: HTTPRouteRule precedence). */

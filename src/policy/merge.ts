@@ -39,7 +39,20 @@ export function mergeLevels<Fields extends object>(
   merges: FieldMerges<Fields>,
   levels: readonly (readonly Policy<Fields>[])[],
 ): Effective<Fields> {
-  const policies = inOrder(levels);
+  return mergeEach(levels.map((policies) => ({ policies, merges })));
+}
+
+/** Policies of one level, and how they are merged into those before. */
+export interface Level<Fields extends object> {
+  readonly policies: readonly Policy<Fields>[];
+  readonly merges: FieldMerges<Fields>;
+}
+
+/** As `mergeLevels`, with a table for each level. */
+export function mergeEach<Fields extends object>(levels: readonly Level<Fields>[]): Effective<Fields> {
+  const policies = inOrder(levels.map((l) => l.policies));
+  const mergesOf = (policy: Policy<Fields>): FieldMerges<Fields> | undefined => levels.find((l) => l.policies.includes(policy))?.merges;
+  const fields = Object.keys(levels[0]?.merges ?? {}) as (keyof Fields & string)[];
   const valid = policies.filter((p) => p.problems.length === 0);
   const won = new Map<Policy<Fields>, string[]>(valid.map((p) => [p, []]));
   const lost = new Map<Policy<Fields>, string[]>(valid.map((p) => [p, []]));
@@ -51,7 +64,7 @@ export function mergeLevels<Fields extends object>(
       const value = policy.fields[field];
       if (value === undefined || value === null) continue;
       const current = merged[field];
-      const next = current === undefined || current === null ? value : merges[field](current, value);
+      const next = current === undefined || current === null ? value : mergesOf(policy)?.[field](current, value);
       if (next === undefined) {
         lost.get(policy)?.push(field);
         continue;
@@ -61,7 +74,7 @@ export function mergeLevels<Fields extends object>(
       won.get(policy)?.push(field);
     }
   };
-  for (const field of Object.keys(merges) as (keyof Fields & string)[]) mergeField(field);
+  for (const field of fields) mergeField(field);
 
   const winners = valid.filter((p) => won.get(p)?.length).length;
   return {

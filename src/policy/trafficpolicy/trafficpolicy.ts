@@ -1,8 +1,10 @@
 // [TrafficPolicy]* of a rule, a listener or a Gateway -> [RoutePolicies] that hold there.
 import type { RoutePolicies } from '../../ir/policy.ts';
+import { type ParentTier, type Tier, mergeInherited } from '../inheritance.ts';
 import { type Effective, keepHigher, mergeLevels } from '../merge.ts';
 import type { FieldMerges, Policy, PolicyKind } from '../plugin.ts';
 import { parseTrafficPolicy } from './parse.ts';
+import { mergeTransformations } from './deep-merge.ts';
 import { type TrafficPolicy, trafficPolicyCrd } from './schema.ts';
 
 /** How each field of the effective policies is merged. A new field of RoutePolicies needs its row here before anything compiles. */
@@ -15,6 +17,9 @@ export const routePolicyMerges: FieldMerges<RoutePolicies> = {
   buffer: keepHigher,
   transformation: keepHigher,
 };
+
+/** The same where a delegation asks for a deep merge: parts of a field from several policies, where parts can stand alone. */
+const deepMerges: FieldMerges<RoutePolicies> = { ...routePolicyMerges, transformation: mergeTransformations };
 
 /** The kind TrafficPolicy. */
 export const trafficPolicyKind: PolicyKind<TrafficPolicy, RoutePolicies> = {
@@ -29,6 +34,15 @@ export type AttachedPolicy = Policy<RoutePolicies>;
 /** The policies of `levels`, most specific first, in one. */
 export function effectivePolicies(levels: readonly (readonly AttachedPolicy[])[]): Effective<RoutePolicies> {
   return mergeLevels(routePolicyMerges, levels);
+}
+
+/** What holds for a rule that others delegate to; see `mergeInherited`. */
+export function inheritedPolicies(
+  child: Tier<RoutePolicies>,
+  parents: readonly ParentTier<RoutePolicies>[],
+  below: readonly (readonly AttachedPolicy[])[],
+): Effective<RoutePolicies> {
+  return mergeInherited({ shallow: routePolicyMerges, deep: deepMerges }, child, parents, below);
 }
 
 /**

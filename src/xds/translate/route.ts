@@ -73,6 +73,8 @@ function filterConfigs(policies: RoutePolicies, routeName: string): Record<strin
 function routeMatch(match: HttpMatch): RouteMatch {
   const headers = match.headers.map(headerMatcher);
   if (match.method !== undefined) headers.unshift({ name: ':method', string_match: { exact: match.method } });
+  const below = match.path.type === 'regex' ? match.path.below : undefined;
+  if (below !== undefined) headers.push({ name: ':path', string_match: { safe_regex: regex(`${escapeRegex(below)}(?:[/?].*)?`) } });
   return { ...pathMatch(match.path), headers, query_parameters: match.queryParams.map(queryMatcher) };
 }
 

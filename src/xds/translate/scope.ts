@@ -83,6 +83,7 @@ export function orderedRoutes(items: readonly HostRoutes[]): Route[] {
   candidates.sort(
     (a, b) =>
       compareMatches(a.match, b.match) ||
+      Number(a.rule.yields ?? false) - Number(b.rule.yields ?? false) ||
       compareOrder(a.host.order, b.host.order) ||
       a.ruleIndex - b.ruleIndex ||
       a.matchIndex - b.matchIndex,
