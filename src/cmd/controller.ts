@@ -8,9 +8,11 @@ import { hostname } from 'node:os';
 import { gatewayManifests, proxyAddresses, settingsKey } from './proxies.ts';
 import { type ProxySettings, proxyName } from '../deploy/proxy-deployment.ts';
 import { tokenAudience } from '../deploy/pod.ts';
-import { Graph, source } from '../krt/index.ts';
+import type { Place } from '../ir/backend.ts';
+import { Graph, type Source, source } from '../krt/index.ts';
 import { type KubeClient, kubeClient } from '../kube/client.ts';
 import { tokenVerifier } from '../kube/tokenreview.ts';
+import type { Node } from '../kube/types/core.ts';
 import { type Authenticate, authenticator } from '../xds/authentication.ts';
 import { startXdsServer } from '../xds/server.ts';
 import { createResourceStore } from '../xds/store.ts';
@@ -107,6 +109,7 @@ export async function runController({ settings, log, ...o }: ControllerOptions):
     address: `${settings.xdsTls ? settings.xdsBindAddress : '127.0.0.1'}:${settings.xdsServicePort}`,
     ...(certificate && { tls: certificate }),
     ...(settings.xdsAuth && { authenticate: proxyAuthentication(client) }),
+    placeOf: (identity) => placeOfNode(sources.nodes, identity?.node),
     store,
     ready: () => ready,
     proxies: sources.proxies,
@@ -195,6 +198,13 @@ function proxyAuthentication(client: KubeClient): Authenticate {
       return { namespace, serviceAccount: proxyName(name) };
     },
   );
+}
+
+/** Where a Node is, by the label that cloud providers set. */
+function placeOfNode(nodes: Source<Node>, name: string | undefined): Place {
+  if (name === undefined) return {};
+  const zone = nodes.get(name)?.metadata.labels?.['topology.kubernetes.io/zone'];
+  return { node: name, ...(zone !== undefined && { zone }) };
 }
 
 function proxySettingsOf(settings: Settings, host: string, ca: string | undefined): ProxySettings {

@@ -75,7 +75,7 @@ export function translateYaml(text: string): Translation {
 /** What an API server would fill in. */
 function asStored(object: KubeObject): KubeObject {
   const { metadata } = object;
-  const namespaced = object.kind !== 'GatewayClass' && object.kind !== 'Namespace';
+  const namespaced = object.kind !== 'GatewayClass' && object.kind !== 'Namespace' && object.kind !== 'Node';
   return {
     ...object,
     metadata: {

@@ -16,6 +16,7 @@ export function objectSources(sources: ObjectSources): Readonly<Record<string, S
     Service: sources.services,
     EndpointSlice: sources.endpointSlices,
     Namespace: sources.namespaces,
+    Node: sources.nodes,
     Secret: sources.secrets,
     ConfigMap: sources.configMaps,
     BackendTLSPolicy: sources.backendTlsPolicies,

@@ -4,7 +4,7 @@ import type { GatewayParameters } from '../deploy/gatewayparameters.ts';
 import type { Jwks } from '../istio/requestauthentication.ts';
 import { type Graph, type Source, deepEqual, source } from '../krt/index.ts';
 import { sameSpec, sameVersion } from '../kube/reflector.ts';
-import type { ConfigMap, EndpointSlice, Namespace, Pod, Secret, Service } from '../kube/types/core.ts';
+import type { ConfigMap, EndpointSlice, Namespace, Node, Pod, Secret, Service } from '../kube/types/core.ts';
 import type {
   BackendTLSPolicy,
   GRPCRoute,
@@ -37,6 +37,8 @@ export interface ObjectSources {
   readonly services: Source<Service>;
   readonly endpointSlices: Source<EndpointSlice>;
   readonly namespaces: Source<Namespace>;
+  /** Their labels alone. */
+  readonly nodes: Source<Node>;
   readonly secrets: Source<Secret>;
   readonly configMaps: Source<ConfigMap>;
   readonly backendTlsPolicies: Source<BackendTLSPolicy>;
@@ -80,6 +82,7 @@ export function createSources(g: Graph): Sources {
     services: versioned<Service>('Service'),
     endpointSlices: versioned<EndpointSlice>('EndpointSlice'),
     namespaces: versioned<Namespace>('Namespace'),
+    nodes: versioned<Node>('Node'),
     secrets: versioned<Secret>('Secret'),
     configMaps: versioned<ConfigMap>('ConfigMap'),
     backendTlsPolicies: objects<BackendTLSPolicy>('BackendTLSPolicy'),

@@ -3,7 +3,7 @@ import type { Wanted } from '../gateway/wanted.ts';
 import type { Source } from '../krt/index.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { type ReferencedReflector, reflectReferenced } from '../kube/referenced.ts';
-import { type Reflector, reflect } from '../kube/reflector.ts';
+import { type Reflector, type ReflectorOptions, reflect } from '../kube/reflector.ts';
 import {
   AuthorizationPolicies,
   BackendTLSPolicies,
@@ -17,6 +17,7 @@ import {
   GRPCRoutes,
   ListenerSets,
   Namespaces,
+  Nodes,
   Pods,
   ReferenceGrants,
   RequestAuthentications,
@@ -50,6 +51,7 @@ export const watched: readonly Resource[] = [
   Services,
   EndpointSlices,
   Namespaces,
+  Nodes,
   GatewayParameters,
   TrafficPolicies,
   Backends,
@@ -81,7 +83,7 @@ export function startWatches(
     log.warn({ resource: resourceName(resource), err: error }, 'a watch failed; it goes on by itself');
   const reflectors: Reflector[] = [...watched, ...(waypoints ? watchedForWaypoints : [])].map((resource) => {
     const source = byKind[resource.kind] as Source<KubeObject>;
-    return reflect(client, resource, source, { onError: failed(resource), ...(resource === Pods && { project: workloadPart }) });
+    return reflect(client, resource, source, { onError: failed(resource), ...parts.get(resource) });
   });
   if (!waypoints) for (const { kind } of watchedForWaypoints) byKind[kind]?.markSynced();
   const referenced: readonly ReferencedReflector[] = [
@@ -97,6 +99,20 @@ export function startWatches(
       await Promise.all([...reflectors, ...referenced].map((r) => r.stop()));
     },
   };
+}
+
+/** Of large or restless kinds, what is read of them. */
+const parts: ReadonlyMap<Resource, Pick<ReflectorOptions, 'metadataOnly' | 'project'>> = new Map<
+  Resource,
+  Pick<ReflectorOptions, 'metadataOnly' | 'project'>
+>([
+  [Pods, { project: workloadPart }],
+  [Nodes, { metadataOnly: true, project: withoutAnnotations }],
+]);
+
+function withoutAnnotations(object: KubeObject): KubeObject {
+  const { annotations: _, ...metadata } = object.metadata;
+  return { ...object, metadata };
 }
 
 /** What binding and endpoints read of a Pod: a tenth of it. */

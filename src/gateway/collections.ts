@@ -194,7 +194,7 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs, mesh: MeshInputs 
   const slices = slicesOf(inputs.endpointSlices);
   const { listeners, udpListeners, sharedClusters } = l4;
   const endpoints = join(g, { name: 'Endpoints' }, [
-    map(g, clusters, { name: 'ServiceEndpoints' }, (ctx, cluster) => endpointsOf(ctx, slices, cluster)),
+    map(g, clusters, { name: 'ServiceEndpoints' }, (ctx, cluster) => endpointsOf(ctx, { slices, services }, cluster)),
     map(g, sharedClusters, { name: 'SharedEndpoints' }, (ctx, cluster) => sharedEndpointsOf(ctx, slices, cluster)),
     ...(mesh ? [mesh.serviceEntryEndpoints] : []),
   ]);

@@ -4,6 +4,7 @@ import { compareText } from '../ir/precedence.ts';
 import type { SharedCluster } from '../ir/tcp.ts';
 import type { Collection, Ctx, Index } from '../krt/index.ts';
 import type { EndpointSlice } from '../kube/types/core.ts';
+import type { ServiceView } from './views.ts';
 
 const serviceLabel = 'kubernetes.io/service-name';
 
@@ -30,14 +31,40 @@ export function slicesOf(collection: Collection<EndpointSlice>): Slices {
   };
 }
 
+/** What endpoints are made of besides the slices. */
+export interface EndpointInputs {
+  readonly slices: Slices;
+  readonly services: Collection<ServiceView>;
+}
+
 /**
- * The endpoints of a cluster. Those that are ready; when none is, those that still serve while they terminate (KEP-1672).
- * Undefined when they come by another way. Of a dual-stack Service the family with endpoints, IPv4 first, so that no Pod counts twice.
+ * The endpoints of a cluster. Those that are ready; when none is, those that still serve while they terminate (KEP-1669).
+ * Undefined when they come by another way.
  */
-export function endpointsOf(ctx: Ctx, slices: Slices, cluster: Cluster): Endpoints | undefined {
-  if (cluster.discovery?.from === 'static') return { cluster: cluster.name, endpoints: distinct(cluster.discovery.endpoints) };
+export function endpointsOf(ctx: Ctx, { slices, services }: EndpointInputs, cluster: Cluster): Endpoints | undefined {
+  if (cluster.discovery?.from === 'static') return { cluster: cluster.name, endpoints: byAddress(cluster.discovery.endpoints, (e) => e) };
   if (cluster.discovery) return undefined;
-  return { cluster: cluster.name, endpoints: portEndpoints(ctx, slices, cluster.service, cluster.portName) };
+  const service = ctx.fetchOne(services, cluster.service);
+  const found = portEndpoints(ctx, slices, cluster.service, cluster.portName, service?.families);
+  const placed = service?.prefers === undefined ? undefined : withPlaces(found, service.prefers);
+  return {
+    cluster: cluster.name,
+    endpoints: placed ?? found.map((f) => f.endpoint),
+    ...(placed && { prefers: service?.prefers === 'node' ? 'node' : 'zone' }),
+  };
+}
+
+/**
+ * The endpoints with whom they are close to: as their hints say, else (slices that the user writes have none) where they are. Undefined when hints alone
+ * count and one lacks them: a part of the endpoints alone might not carry the load (Kubernetes: Topology Aware Routing, safeguards).
+ */
+function withPlaces(found: readonly Found[], prefers: NonNullable<ServiceView['prefers']>): readonly Endpoint[] | undefined {
+  if (prefers === 'hints' && found.some(({ source }) => !source.hints?.forZones?.length)) return undefined;
+  return found.map(({ endpoint, source: { hints, zone, nodeName } }) => {
+    const zones = hints?.forZones?.map((z) => z.name) ?? (zone === undefined ? [] : [zone]);
+    const nodes = hints?.forNodes?.map((n) => n.name) ?? (nodeName === undefined ? [] : [nodeName]);
+    return { ...endpoint, near: { zones, nodes: prefers === 'node' ? nodes : [] } };
+  });
 }
 
 /** Port `discard` of the proxy itself: nothing listens there, so what is sent there is lost. */
@@ -54,7 +81,7 @@ export function sharedEndpointsOf(ctx: Ctx, slices: Slices, cluster: SharedClust
   const total = cluster.shares.reduce((sum, share) => sum + share.weight, 0);
   const weighted = new Map<string, Endpoint & { readonly weight: number }>();
   for (const { weight, service } of cluster.shares) {
-    const found = service ? portEndpoints(ctx, slices, service.key, service.portName) : [];
+    const found = service ? portEndpoints(ctx, slices, service.key, service.portName).map((f) => f.endpoint) : [];
     const endpoints = found.length > 0 ? found : [nowhere];
     const part = Math.max(1, Math.round((weight / total) * (totalWeight / endpoints.length)));
     for (const endpoint of endpoints) {
@@ -65,33 +92,79 @@ export function sharedEndpointsOf(ctx: Ctx, slices: Slices, cluster: SharedClust
   return { cluster: cluster.name, endpoints: [...weighted.values()] };
 }
 
-function portEndpoints(ctx: Ctx, slices: Slices, service: string, portName: string): readonly Endpoint[] {
-  const found = ctx.fetch(slices.collection, { index: slices.byService, is: service });
-  for (const family of ['IPv4', 'IPv6'] as const) {
-    const ofFamily = found.filter((s) => s.addressType === family);
-    for (const usable of [isReady, isServing]) {
-      const endpoints = ofFamily.flatMap((s) => sliceEndpoints(s, portName, usable));
-      if (endpoints.length > 0) return distinct(endpoints);
-    }
+type SliceEndpoint = NonNullable<EndpointSlice['endpoints']>[number];
+
+interface Found {
+  readonly endpoint: Endpoint;
+  readonly source: SliceEndpoint;
+}
+
+const bothFamilies = ['IPv4', 'IPv6'] as const;
+
+/**
+ * Of a dual-stack Service a Pod stands in slices of both families and is one endpoint, with its address of the first family first. What names no Pod
+ * cannot be told to be the same in both: of such, the first family that has any is used.
+ */
+function portEndpoints(
+  ctx: Ctx,
+  slices: Slices,
+  service: string,
+  portName: string,
+  families: ServiceView['families'] = [],
+): readonly Found[] {
+  const all = ctx.fetch(slices.collection, { index: slices.byService, is: service });
+  const order = [...new Set([...families, ...bothFamilies])];
+  for (const usable of [isReady, isServing]) {
+    const [first = [], second = []] = order.map((family) =>
+      all.filter((s) => s.addressType === family).flatMap((s) => sliceEndpoints(s, portName, usable)),
+    );
+    const merged = mergeFamilies(first, second);
+    if (merged.length > 0) return merged;
   }
   return [];
 }
 
-type SliceEndpoint = NonNullable<EndpointSlice['endpoints']>[number];
-
 const isReady = (e: SliceEndpoint): boolean => e.conditions?.ready !== false;
 const isServing = (e: SliceEndpoint): boolean => e.conditions?.serving === true;
 
-function sliceEndpoints(slice: EndpointSlice, portName: string, usable: (e: SliceEndpoint) => boolean): readonly Endpoint[] {
+function sliceEndpoints(slice: EndpointSlice, portName: string, usable: (e: SliceEndpoint) => boolean): readonly Found[] {
   const port = slice.ports?.find((p) => (p.name ?? '') === portName)?.port;
   if (port === undefined) return [];
-  return (slice.endpoints ?? [])
-    .filter(usable)
-    .flatMap((e) => e.addresses.map((address) => ({ address, port, ...(e.zone !== undefined && { zone: e.zone }) })));
+  return (slice.endpoints ?? []).filter(usable).flatMap((source): Found[] => {
+    // Several addresses are ways to the same endpoint, and the first is enough (Kubernetes: Endpoint.addresses).
+    const [address] = source.addresses;
+    return address === undefined ? [] : [{ endpoint: { address, port, ...(source.zone !== undefined && { zone: source.zone }) }, source }];
+  });
+}
+
+function mergeFamilies(first: readonly Found[], second: readonly Found[]): readonly Found[] {
+  if (second.length === 0) return distinct(first);
+  if (first.length === 0) return distinct(second);
+  const others = new Map(second.flatMap((f) => (targetOf(f) === undefined ? [] : [[targetOf(f), f]])));
+  const paired = first.map((f): Found => {
+    const target = targetOf(f);
+    const other = target === undefined ? undefined : others.get(target);
+    if (!other || other.endpoint.port !== f.endpoint.port) return f;
+    others.delete(target);
+    return { ...f, endpoint: { ...f.endpoint, otherAddress: other.endpoint.address } };
+  });
+  const known = new Set(first.map(targetOf));
+  const alone = [...others.values()].filter((f) => !known.has(targetOf(f)));
+  const nameless = first.some((f) => targetOf(f) === undefined) ? [] : second.filter((f) => targetOf(f) === undefined);
+  return distinct([...paired, ...alone, ...nameless]);
+}
+
+/** The Pod behind an endpoint, with its port: a Pod may have the port under several numbers. */
+function targetOf({ source: { targetRef }, endpoint }: Found): string | undefined {
+  return targetRef?.name === undefined ? undefined : `${targetRef.kind}/${targetRef.namespace}/${targetRef.name}:${endpoint.port}`;
 }
 
 /** Sorted and without doubles: an endpoint may stand in two slices for a moment while it moves. */
-function distinct(endpoints: readonly Endpoint[]): readonly Endpoint[] {
-  const byAddress = new Map(endpoints.map((e) => [`${e.address}:${e.port}`, e]));
-  return [...byAddress].sort(([a], [b]) => compareText(a, b)).map(([, e]) => e);
+function distinct(found: readonly Found[]): readonly Found[] {
+  return byAddress(found, (f) => f.endpoint);
+}
+
+function byAddress<T>(items: readonly T[], endpointOf: (item: T) => Endpoint): readonly T[] {
+  const keyed = new Map(items.map((item) => [`${endpointOf(item).address}:${endpointOf(item).port}`, item]));
+  return [...keyed].sort(([a], [b]) => compareText(a, b)).map(([, item]) => item);
 }

@@ -55,7 +55,7 @@ export function hostCluster(ctx: Ctx, inputs: HostClusterInputs, target: HostTar
 
 /** The endpoints of such a cluster; undefined when the proxy resolves names. */
 export function hostEndpoints(ctx: Ctx, inputs: HostClusterInputs, cluster: Cluster): Endpoints | undefined {
-  if (!cluster.discovery) return endpointsOf(ctx, inputs.slices, cluster);
+  if (!cluster.discovery) return endpointsOf(ctx, inputs, cluster);
   const { entryEndpoints } = inputs;
   const known = entryEndpoints && cluster.discovery.from === 'mesh' && ctx.fetchOne(entryEndpoints, cluster.name.replace(/~[^|]*/, ''));
   return known ? { ...known, cluster: cluster.name } : undefined;

@@ -16,11 +16,15 @@ export interface ServiceView {
   readonly name: string;
   readonly external: boolean;
   readonly ports: readonly ServicePortView[];
+  /** Families in the order in which the user wants them; empty: as it comes. */
+  readonly families: readonly ('IPv4' | 'IPv6')[];
+  /** Which endpoints a proxy is to prefer; `hints`: those that EndpointSlices say. */
+  readonly prefers?: 'zone' | 'node' | 'hints';
 }
 
 /** What routing needs to know of a Service; its addresses and status are not part of it. */
 export function serviceViews(g: Graph, services: Collection<Service>): Collection<ServiceView> {
-  return map(g, services, { name: 'ServiceViews' }, (_ctx, service) => ({
+  return map(g, services, { name: 'ServiceViews' }, (_ctx, service): ServiceView => ({
     namespace: service.metadata.namespace ?? '',
     name: service.metadata.name,
     external: service.spec.type === 'ExternalName',
@@ -30,7 +34,24 @@ export function serviceViews(g: Graph, services: Collection<Service>): Collectio
       appProtocol: p.appProtocol,
       protocol: p.protocol ?? 'TCP',
     })),
+    families: service.spec.ipFamilies ?? [],
+    ...preferenceOf(service),
   }));
+}
+
+/** Kubernetes: Service.spec.trafficDistribution, and the annotation that was before it. `PreferClose` is the old name of `PreferSameZone`. */
+function preferenceOf({ spec, metadata }: Service): Pick<ServiceView, 'prefers'> {
+  switch (spec.trafficDistribution) {
+    case 'PreferClose':
+    case 'PreferSameZone':
+      return { prefers: 'zone' };
+    case 'PreferSameNode':
+      return { prefers: 'node' };
+    default: {
+      const mode = metadata.annotations?.['service.kubernetes.io/topology-mode'];
+      return mode?.toLowerCase() === 'auto' ? { prefers: 'hints' } : {};
+    }
+  }
 }
 
 export interface NamespaceView {

@@ -34,16 +34,28 @@ export interface UpstreamTls {
 
 export interface Endpoint {
   readonly address: string;
+  /** Of the other family, of the same Pod: tried when the first one cannot be reached. */
+  readonly otherAddress?: string;
   readonly port: number;
   readonly zone?: string;
   /** Its part of the traffic in relation to the others; 1 unless given. */
   readonly weight?: number;
+  /** Whom it is close to. Only with `prefers`. */
+  readonly near?: { readonly zones: readonly string[]; readonly nodes: readonly string[] };
 }
 
 /** The endpoints of a cluster, sorted so that equal sets are equal. */
 export interface Endpoints {
   readonly cluster: string;
   readonly endpoints: readonly Endpoint[];
+  /** Proxies use endpoints close to them as long as there are any (Service.spec.trafficDistribution). `node` includes `zone`. */
+  readonly prefers?: 'zone' | 'node';
+}
+
+/** Where a proxy runs. */
+export interface Place {
+  readonly zone?: string;
+  readonly node?: string;
 }
 
 /** The certificate that the proxies of a Gateway show to backends that speak TLS. */

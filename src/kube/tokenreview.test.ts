@@ -5,7 +5,7 @@ import { tokenVerifier } from './tokenreview.ts';
 const good = {
   authenticated: true,
   audiences: ['kgateway'],
-  user: { username: 'system:serviceaccount:demo:gw', extra: { 'authentication.kubernetes.io/pod-name': ['gw-1'] } },
+  user: { username: 'system:serviceaccount:demo:gw', extra: { 'authentication.kubernetes.io/pod-name': ['gw-1'], 'authentication.kubernetes.io/node-name': ['n-1'] } },
 };
 const jwt = (exp: number): string => `h.${Buffer.from(JSON.stringify({ exp })).toString('base64url')}.s`;
 
@@ -17,13 +17,13 @@ async function rig() {
   return { server, verify, reviews, pass: (ms: number) => void (time += ms) };
 }
 
-test('a good token names its ServiceAccount and Pod, and is asked about once', async () => {
+test('a good token names its ServiceAccount, Pod and Node, and is asked about once', async () => {
   const { server, verify, reviews, pass } = await rig();
   server.review = (token, audiences) => (token === 'good' && audiences[0] === 'kgateway' ? good : { authenticated: false });
   const both = await Promise.all([verify('good'), verify('good')]);
   expect(both).toEqual([
-    { namespace: 'demo', serviceAccount: 'gw', pod: 'gw-1' },
-    { namespace: 'demo', serviceAccount: 'gw', pod: 'gw-1' },
+    { namespace: 'demo', serviceAccount: 'gw', pod: 'gw-1', node: 'n-1' },
+    { namespace: 'demo', serviceAccount: 'gw', pod: 'gw-1', node: 'n-1' },
   ]);
   pass(599_000);
   await verify('good');

@@ -9,6 +9,8 @@ export interface TokenIdentity {
   readonly serviceAccount: string;
   /** The Pod that the token is bound to, if it is. */
   readonly pod?: string;
+  /** The Node of that Pod; Kubernetes 1.30 and later say so. */
+  readonly node?: string;
 }
 
 /** Why a token is refused, for the log and the client. `retry` is true when the API server could not be asked. */
@@ -81,7 +83,8 @@ function identityOf(status: NonNullable<TokenReview['status']>, audience: string
     return { reason: `${status.user?.username ?? 'nobody'} is no ServiceAccount`, retry: false };
   }
   const pod = status.user?.extra?.['authentication.kubernetes.io/pod-name']?.[0];
-  return { namespace, serviceAccount, ...(pod === undefined ? {} : { pod }) };
+  const node = status.user?.extra?.['authentication.kubernetes.io/node-name']?.[0];
+  return { namespace, serviceAccount, ...(pod !== undefined && { pod }), ...(node !== undefined && { node }) };
 }
 
 /** `exp` of a JWT in milliseconds since the epoch. The signature was the API server's business; without `exp` there is no limit of the token's own. */

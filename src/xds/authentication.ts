@@ -10,6 +10,8 @@
 export interface Identity {
   readonly namespace: string;
   readonly serviceAccount: string;
+  /** Where its Pod runs, if the token says so. */
+  readonly node?: string;
 }
 
 /** Asks who a token is (TokenReview). Throws when nobody can be asked; a token that is no good is an `error`. */

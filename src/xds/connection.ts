@@ -5,10 +5,12 @@
  */
 import { status } from '@grpc/grpc-js';
 import type { ServerDuplexStream } from '@grpc/grpc-js';
+import type { Place } from '../ir/backend.ts';
 import { scopeOfRole } from './authentication.ts';
-import type { Authenticate } from './authentication.ts';
+import type { Authenticate, Identity } from './authentication.ts';
 import { decodeDeltaRequest, decodeStateRequest, encodeDeltaResponse, encodeStateResponse } from './discovery.ts';
 import type { DeltaRequest, Response, StateRequest } from './discovery.ts';
+import { placedView } from './placed.ts';
 import { rejectionKey } from './resource.ts';
 import type { ConnectedProxy, Rejection } from './resource.ts';
 import type { ResourceStore } from './store.ts';
@@ -56,6 +58,8 @@ export interface ConnectionOptions {
   readonly store: ResourceStore;
   readonly ready: () => Promise<void>;
   readonly authenticate?: Authenticate;
+  /** Where a proxy runs; without it, nowhere in particular. */
+  readonly placeOf?: (identity: Identity | undefined) => Place;
   readonly proxies: Sink<ConnectedProxy>;
   readonly rejections: Sink<Rejection>;
   readonly on?: Partial<XdsEvents>;
@@ -204,12 +208,14 @@ export function serveConnection(call: AdsCall, protocol: StreamState['protocol']
     }
     // Ownership is known only when the graph has settled, so both wait.
     await o.ready();
+    let identity: Identity | undefined;
     if (o.authenticate) {
       const result = await o.authenticate(call.metadata.get('authorization')[0]?.toString(), scope);
       if (!result.ok) {
         fail(result.code, result.message, scope);
         return;
       }
+      ({ identity } = result);
     }
     if (phase === 'ended') return;
     phase = 'open';
@@ -217,7 +223,7 @@ export function serveConnection(call: AdsCall, protocol: StreamState['protocol']
     o.proxies.set(proxy);
     o.on?.connected?.(proxy);
     o.log.info({ proxy: proxy.id, scope, protocol, peer: call.getPeer() }, 'proxy connected');
-    view = o.store.scope(scope);
+    view = placedView(o.store.scope(scope), o.placeOf?.(identity) ?? {});
     watch = o.store.watch(scope, (changes) => run({ kind: 'changed', changes }));
     for (const bytes of early.splice(0)) take(bytes);
     call.resume();

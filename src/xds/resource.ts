@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { Endpoints } from '../ir/backend.ts';
 import type { ObjectRef } from '../ir/object-ref.ts';
 
 /** The xDS types that we serve. */
@@ -29,6 +30,8 @@ export interface XdsResource {
   readonly origins: readonly ObjectRef[];
   /** Names of the clusters that must be live at the proxy before this resource may be sent (make before break). */
   readonly clusters: readonly string[];
+  /** What it was made from, if its bytes differ by where a proxy runs: see placed.ts. The version then stands for all of them. */
+  readonly placed?: Endpoints;
 }
 
 /** Key of a resource in collections: unique over scopes and types. */

@@ -16,6 +16,7 @@ import { createLogger } from '../../src/cmd/log.ts';
 import { objectSources } from '../../src/cmd/object-sources.ts';
 import { createSources } from '../../src/cmd/sources.ts';
 import { wire } from '../../src/cmd/wiring.ts';
+import type { Place } from '../../src/ir/backend.ts';
 import { describeRef } from '../../src/ir/object-ref.ts';
 import type { StatusReport } from '../../src/ir/report.ts';
 import { Graph, map } from '../../src/krt/index.ts';
@@ -45,7 +46,11 @@ export interface LocalGateway {
 }
 
 /** Starts the controller with one Gateway `default/gw`, whose listeners use only `ports`. */
-export async function startLocalGateway(files: Readonly<Record<string, string>>, ports: readonly number[]): Promise<LocalGateway> {
+export async function startLocalGateway(
+  files: Readonly<Record<string, string>>,
+  ports: readonly number[],
+  placeOf: () => Place = () => ({}),
+): Promise<LocalGateway> {
   const folder = mkdtempSync(join(tmpdir(), 'kgateway-local-'));
   for (const [file, text] of Object.entries(files)) writeFileSync(join(folder, file), text);
   const [adminPort = 0, ...free] = await freePorts(ports.length + 1);
@@ -66,6 +71,7 @@ export async function startLocalGateway(files: Readonly<Record<string, string>>,
     ready: () => graph.whenSynced(),
     proxies: sources.proxies,
     rejections: sources.rejections,
+    placeOf,
     log,
   });
   const baseId = 100_000 + (adminPort % 60_000);

@@ -1,10 +1,11 @@
 /** [Cluster] -> Envoy Cluster; [Endpoints] -> ClusterLoadAssignment. One of each for all routes and Gateways that lead there. */
-import type { Cluster, Endpoints } from '../../ir/backend.ts';
+import type { Cluster, Endpoint, Endpoints, Place } from '../../ir/backend.ts';
 import {
   type Cluster as EnvoyCluster,
   type ClusterLoadAssignment,
   Cluster_DiscoveryType,
   Cluster_DnsLookupFamily,
+  type LocalityLbEndpoints,
   any,
   encode,
 } from '../proto/index.ts';
@@ -39,21 +40,38 @@ export function encodeCluster(cluster: Pick<Cluster, 'name' | 'statName'> & Part
   return encode('envoy.config.cluster.v3.Cluster', message);
 }
 
-/** The bytes of a load assignment. An empty one is an answer too: the cluster has no endpoints, and requests get 503. */
-export function encodeEndpoints(endpoints: Endpoints): Uint8Array {
-  return encode('envoy.config.endpoint.v3.ClusterLoadAssignment', loadAssignment(endpoints));
+/** The bytes of a load assignment, for proxies in a place. An empty one is an answer too: the cluster has no endpoints, and requests get 503. */
+export function encodeEndpoints(endpoints: Endpoints, place?: Place): Uint8Array {
+  return encode('envoy.config.endpoint.v3.ClusterLoadAssignment', loadAssignment(endpoints, place));
 }
 
-function loadAssignment({ cluster, endpoints }: Endpoints): ClusterLoadAssignment {
+function loadAssignment({ cluster, endpoints, prefers }: Endpoints, place: Place = {}): ClusterLoadAssignment {
+  const distances = prefers === undefined ? undefined : Map.groupBy(endpoints, (e) => distance(e, prefers, place));
+  // Priorities are counted without gaps: where nobody is near, the next are the first.
+  const ranks = distances ? [...distances.keys()].sort((a, b) => a - b).map((d) => distances.get(d) ?? []) : [endpoints];
+  return { cluster_name: cluster, endpoints: ranks.flatMap(localities) };
+}
+
+/** 0: on the same node, 1: in the same zone, 2: elsewhere. */
+function distance({ near }: Endpoint, prefers: Endpoints['prefers'], { node, zone }: Place): number {
+  if (prefers === 'node' && node !== undefined && near?.nodes.includes(node)) return 0;
+  return zone !== undefined && near?.zones.includes(zone) ? 1 : 2;
+}
+
+/** The endpoints of a priority, by zone. */
+function localities(endpoints: readonly Endpoint[], priority: number): LocalityLbEndpoints[] {
   const zones = Map.groupBy(endpoints, (e) => e.zone ?? '');
-  return {
-    cluster_name: cluster,
-    endpoints: [...zones].map(([zone, members]) => ({
-      ...(zone !== '' && { locality: { zone } }),
-      lb_endpoints: members.map(({ address, port, weight }) => ({
-        ...(weight !== undefined && { load_balancing_weight: { value: weight } }),
-        endpoint: { address: { socket_address: { address, port_value: port } } },
-      })),
+  return [...zones].map(([zone, members]) => ({
+    ...(zone !== '' && { locality: { zone } }),
+    ...(priority > 0 && { priority }),
+    lb_endpoints: members.map(({ address, otherAddress, port, weight }) => ({
+      ...(weight !== undefined && { load_balancing_weight: { value: weight } }),
+      endpoint: {
+        address: { socket_address: { address, port_value: port } },
+        ...(otherAddress !== undefined && {
+          additional_addresses: [{ address: { socket_address: { address: otherAddress, port_value: port } } }],
+        }),
+      },
     })),
-  };
+  }));
 }

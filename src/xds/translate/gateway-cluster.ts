@@ -34,6 +34,7 @@ interface Encoded {
   readonly version: string;
   readonly bytes: Uint8Array;
   readonly origins: readonly ObjectRef[];
+  readonly placed?: Endpoints;
 }
 
 /** Equal versions are equal bytes; origins can change without them. */
@@ -53,7 +54,7 @@ export function gatewayClusters(g: Graph, ir: GatewayClusterInputs): Collection<
     map(g, ir.clusters, bytes('ClusterBytes'), (_ctx, c) => encoded(encodeCluster(c), [c.origin])),
     map(g, ir.sharedClusters, bytes('SharedClusterBytes'), (_ctx, c) => encoded(encodeCluster(c), [c.origin])),
   ]);
-  const endpointBytes = map(g, ir.endpoints, bytes('EndpointBytes'), (_ctx, e) => encoded(encodeEndpoints(e), []));
+  const endpointBytes = map(g, ir.endpoints, bytes('EndpointBytes'), (_ctx, e) => encodedEndpoints(e));
 
   const clusters = map(g, ir.clusterUses, options('ClusterResources'), (ctx, { items }): XdsResource | undefined => {
     const [use] = items;
@@ -101,6 +102,13 @@ function detourOf(ctx: Ctx, ir: GatewayClusterInputs, scope: string, name: strin
   const address = through?.addresses.find((a) => sender?.families.includes(familyOf(a)));
   if (address === undefined || port === undefined) return undefined;
   return { cluster: name, endpoints: [{ address, port }] };
+}
+
+/** With a preference for places, the version stands for the bytes of all of them. */
+function encodedEndpoints(endpoints: Endpoints): Encoded {
+  const generic = encoded(encodeEndpoints(endpoints), []);
+  if (endpoints.prefers === undefined) return generic;
+  return { ...generic, version: versionOf(Buffer.from(JSON.stringify(endpoints))), placed: endpoints };
 }
 
 function encoded(bytes: Uint8Array, origins: readonly ObjectRef[]): Encoded {
