@@ -79,6 +79,13 @@ export function envoyBootstrap(o: BootstrapOptions): EnvoyJson {
       ...(listeners.length > 0 && { listeners }),
       clusters: [xdsCluster(o.xds), ...(listeners.length > 0 ? [staticCluster('admin', socketAddress('127.0.0.1', admin))] : [])],
     },
+    // Waypoints read server names of TLS behind it.
+    bootstrap_extensions: [
+      {
+        name: 'envoy.bootstrap.internal_listener',
+        typed_config: { '@type': `${extensions}.bootstrap.internal_listener.v3.InternalListener` },
+      },
+    ],
     layered_runtime: {
       layers: [
         // Regular expressions of users pass through RE2 in the controller first; Envoy's own limit of 100 would refuse whole resources.

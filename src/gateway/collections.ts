@@ -147,7 +147,7 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs, mesh: MeshInputs 
   const attachment = { gateways, listenerSets: inputs.listenerSets, namespaces, services: serviceParents(bound) };
   const routes = routeCollections(g, inputs, { kinds: [serviceBackends(services), kgatewayBackends(backends)], grants }, attachment);
   const { rules, parents } = routes;
-  const ports = servicePorts(g, bound, services, parents);
+  const ports = servicePorts(g, bound, services, routes);
   const l4 = l4Collections(g, gateways, routes.l4Rules, routes.l4Parents);
   const served = map(g, parents, { name: 'ServedRoutes' }, (ctx, route) =>
     serveRoute(ctx, { rules, fulfilled: routes.fulfilled, gateways, policies, policiesByTarget }, route),
@@ -161,7 +161,14 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs, mesh: MeshInputs 
     ...hostOwnership(view),
   ]);
   const hostRoutes = join(g, { name: 'HostRoutes' }, [hostsAt('IngressHosts', false), boundaries]);
-  const waypoints = serviceScopes(g, { ports, gateways, routes: hostsAt('WaypointHosts', true), policies, policiesByTarget });
+  const waypoints = serviceScopes(g, {
+    ports,
+    gateways,
+    bindingsAt: l4.bindingsAt,
+    routes: hostsAt('WaypointHosts', true),
+    policies,
+    policiesByTarget,
+  });
 
   const usesOfRoutes = flatMap(
     g,

@@ -20,7 +20,12 @@ export interface L4 {
   readonly udpListeners: Collection<UdpListener>;
   readonly sharedClusters: Collection<SharedCluster>;
   readonly uses: Collection<ClusterUse>;
+  /** What routes lead to from a chain of the proxies `scope`. */
+  readonly bindingsAt: BindingsAt;
 }
+
+/** Finds the bindings of a chain. */
+export type BindingsAt = (ctx: Ctx, scope: string, chain: string) => readonly L4Binding[];
 
 /** Builds the collections. */
 export function l4Collections(
@@ -31,10 +36,11 @@ export function l4Collections(
 ): L4 {
   const bindings = flatMap(g, parents, { name: 'L4Bindings', key: bindingKey }, (ctx, route) => bindRoute(ctx, rules, route));
   const byChain = bindings.index('chain', (b) => [`${b.scope}|${b.chain}`]);
+  const bindingsAt: BindingsAt = (ctx, scope, chain) => ctx.fetch(bindings, { index: byChain, is: `${scope}|${chain}` });
   const bindingsIn =
     (ctx: Ctx, view: GatewayView): BindingsOf =>
     (chain) =>
-      ctx.fetch(bindings, { index: byChain, is: `${view.key}|${chain}` });
+      bindingsAt(ctx, view.key, chain);
 
   const key = (l: { readonly scope: string; readonly name: string }): string => `${l.scope}|${l.name}`;
   return {
@@ -43,6 +49,7 @@ export function l4Collections(
     sharedClusters: map(g, rules, { name: 'SharedClusters', key: (c: SharedCluster) => c.name }, (_ctx, route) =>
       route.ref.kind === 'UDPRoute' ? sharedCluster(route) : undefined,
     ),
+    bindingsAt,
     uses: flatMap(g, bindings, { name: 'L4ClusterUses', key: (u: ClusterUse) => `${u.cluster}|${u.route}` }, (_ctx, b) => usesOf(b)),
   };
 }

@@ -3,10 +3,12 @@
  * Source: Gateway API, GRPCRouteSpec.hostnames.
  *
  *   [GRPCRoutes of a listener] + [its HTTPRoutes] -> by age, each against those accepted before it -> [Conflict]
+ *
+ * A port of a Service that declares nothing speaks HTTP once an HTTPRoute or GRPCRoute has it; a TLSRoute or TCPRoute then cannot (GEP-1294).
  */
 import { type ObjectRef, describeRef } from '../ir/object-ref.ts';
 import { compareOrder } from '../ir/precedence.ts';
-import { type Collection, type Ctx, type Graph, flatMap, group } from '../krt/index.ts';
+import { type Collection, type Ctx, type Graph, type Index, flatMap, group } from '../krt/index.ts';
 import type { ParentAttachment } from './attachment.ts';
 import { route as condition } from './conditions.ts';
 import { intersect } from './hostname.ts';
@@ -64,4 +66,29 @@ function settle(ctx: Ctx, conflicts: Collection<Conflict>, route: RouteParents, 
   if (listeners.length > 0) return { ...parent, listeners };
   const why = `${describeRef(first.winner)}, which is older, has these hostnames on ${first.listener.listener === undefined ? `port ${first.listener.entry.port}` : `listener ${first.listener.listener}`} of Gateway ${parent.gateway}, and HTTPRoutes and GRPCRoutes cannot share one; use another hostname or listener`;
   return { ...parent, listeners, acceptance: condition.hostnameConflict(why) };
+}
+
+/** Routes for HTTP, by `scope|chain` of the ports of Services. */
+export interface HttpRoutesOfServices {
+  readonly parents: Collection<RouteParents>;
+  readonly byServiceChain: Index<RouteParents>;
+}
+
+/** A TLSRoute or TCPRoute without the ports of Services that routes for HTTP have. */
+export function besideHttp(ctx: Ctx, { parents, byServiceChain }: HttpRoutesOfServices, route: RouteParents): RouteParents {
+  if (route.parents.every((p) => p.listeners.every((l) => l.listener !== undefined))) return route;
+  const settled = route.parents.map((parent): ParentAttachment => {
+    const lost = parent.listeners.flatMap((listener) => {
+      if (listener.listener !== undefined) return [];
+      const [winner] = ctx.fetch(parents, { index: byServiceChain, is: `${parent.gateway}|${listener.chain}` });
+      return winner ? [{ listener, winner }] : [];
+    });
+    const [first] = lost;
+    if (!first) return parent;
+    const listeners = parent.listeners.filter((l) => !lost.some((x) => x.listener === l));
+    if (listeners.length > 0) return { ...parent, listeners };
+    const why = `Port ${first.listener.entry.port} speaks HTTP, since ${describeRef(first.winner.ref)} names it; remove one of the two routes`;
+    return { ...parent, listeners, acceptance: condition.noMatchingParent(why) };
+  });
+  return { ...route, parents: settled };
 }

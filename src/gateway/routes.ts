@@ -24,7 +24,7 @@ import {
   attachRoute,
   translateRules,
 } from './route.ts';
-import { hostConflicts, withoutConflicts } from './route-conflict.ts';
+import { besideHttp, hostConflicts, withoutConflicts } from './route-conflict.ts';
 import type { RuleOutcome, TranslatedRule } from './route-rule.ts';
 import { attachedKey } from './status.ts';
 
@@ -46,6 +46,8 @@ export interface Routes {
   /** Of TLSRoutes, TCPRoutes and UDPRoutes. */
   readonly l4Rules: Collection<RouteRules<L4Rule>>;
   readonly l4Parents: Collection<RouteParents>;
+  /** `parents` by `scope|chain` of the ports of Services where they serve. */
+  readonly byServiceChain: Index<RouteParents>;
 }
 
 /** The sources with the names of their kinds. */
@@ -90,14 +92,18 @@ export function routeCollections(g: Graph, inputs: RouteInputs, backends: Backen
     rulesOf<TCPRoute, L4Rule>(g, 'TCPRoute', inputs.tcpRoutes, backends, translateL4Rule),
     rulesOf<UDPRoute, L4Rule>(g, 'UDPRoute', inputs.udpRoutes, backends, translateL4Rule),
   ];
+  const parents = join(g, { name: 'RouteParents' }, settled);
+  const byServiceChain = parents.index('service chain', serviceChainsOf);
+
   const l4Parents = [
     candidatesOf(g, 'TLSRoute', inputs.tlsRoutes, attachment),
     candidatesOf(g, 'TCPRoute', inputs.tcpRoutes, attachment),
     candidatesOf(g, 'UDPRoute', inputs.udpRoutes, attachment),
-  ].map((c) => c.candidates);
+  ].map((c) => map(g, c.candidates, { name: `${c.kind}Parents` }, (ctx, route) => besideHttp(ctx, { parents, byServiceChain }, route)));
   return {
     rules: join(g, { name: 'RouteRules' }, [http, grpc]),
-    parents: join(g, { name: 'RouteParents' }, settled),
+    parents,
+    byServiceChain,
     fulfilled: map(g, fulfilments, { name: 'FulfilledDelegations' }, (_ctx, { key }) => ({ key })),
     l4Rules: join(g, { name: 'L4RouteRules' }, l4Rules),
     l4Parents: join(g, { name: 'L4RouteParents' }, l4Parents),
@@ -114,6 +120,12 @@ function rulesOf<R extends RouteObject, Outcome extends RuleOutcome>(
   return map(g, routes, { name: `${kind}Rules`, key: (r: RouteRules<Outcome>) => r.key }, (ctx, route) =>
     translateRules(ctx, backends, kind, route, translate),
   );
+}
+
+function serviceChainsOf(route: RouteParents): readonly string[] {
+  return [
+    ...new Set(route.parents.flatMap((p) => p.listeners.flatMap((l) => (l.listener === undefined ? [`${p.gateway}|${l.chain}`] : [])))),
+  ];
 }
 
 /** Routes of a kind where they attach by themselves, whatever other kinds are there. */

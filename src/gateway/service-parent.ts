@@ -2,6 +2,8 @@
  * Routes whose parent is a Service (GAMMA): they serve in the scopes that a waypoint keeps for the ports of that Service.
  *
  *   [parentRef: Service | ServiceEntry | Hostname] -> [BoundService] -> its ports -> AttachedListener, one a port
+ *
+ * HTTPRoutes and GRPCRoutes have the ports that speak HTTP, TLSRoutes those of TLS, TCPRoutes all others.
  */
 import type { BoundService, MeshPort } from '../ir/mesh.ts';
 import { serviceChain } from '../ir/names.ts';
@@ -47,11 +49,39 @@ export function attachToService(
 ): readonly ParentAttachment[] {
   const key = parentKey(parentRef, route.namespace);
   if (key === undefined) return [];
-  if (!httpKinds.includes(route.kind.kind)) return [];
+  if (!Object.hasOwn(carries, route.kind.kind)) return [];
   return ctx.fetch(parents.bound, { index: parents.byParent, is: key }).map((bound) => attachAt(bound, route, parentRef));
 }
 
-const httpKinds = ['HTTPRoute', 'GRPCRoute'];
+interface Carried {
+  /** The protocol, in words of the user. */
+  readonly protocol: string;
+  /** True for a port that the route may have. `named`: the route says that it means this one. */
+  readonly fits: (port: MeshPort, named: boolean) => boolean;
+  readonly remedy: string;
+}
+
+const http: Carried = {
+  protocol: 'HTTP',
+  fits: (port, named) => speaksHttp(port) || (named && port.protocol === 'auto'),
+  remedy: 'set appProtocol: http, begin their names with http, or name the port in parentRefs',
+};
+
+/** What the kinds of routes carry. A port without declaration is what the route says that names it. */
+const carries: Readonly<Record<string, Carried>> = {
+  HTTPRoute: http,
+  GRPCRoute: http,
+  TLSRoute: {
+    protocol: 'TLS',
+    fits: (port, named) => port.protocol === 'tls' || (named && !speaksHttp(port)),
+    remedy: 'set appProtocol: tls, begin their names with tls, or name the port in parentRefs',
+  },
+  TCPRoute: {
+    protocol: 'TCP',
+    fits: (port) => !speaksHttp(port),
+    remedy: 'set appProtocol: tcp or begin their names with tcp; a port that speaks HTTP takes HTTPRoutes',
+  },
+};
 
 function parentKey(ref: ParentReference, namespace: string): string | undefined {
   const group = ref.group ?? gatewayGroup;
@@ -77,11 +107,15 @@ function attachAt({ waypoint, service }: BoundService, route: AttachingRoute, pa
   );
   if (named.length === 0) return refuse(`${subject} has no such port; it has ${describePorts(service.ports)}`);
   const explicit = parentRef.port !== undefined || parentRef.sectionName !== undefined || service.ports.length === 1;
-  const ports = named.filter((p) => speaksHttp(p) || (explicit && p.protocol === 'auto'));
+  const carried = carries[route.kind.kind] ?? http;
+  const ports = named.filter((p) => carried.fits(p, explicit));
   if (ports.length === 0) {
-    return refuse(
-      `Ports ${describePorts(named)} of ${subject} are not declared to speak HTTP; set appProtocol: http, begin their names with http, or name the port in parentRefs`,
-    );
+    return refuse(`Ports ${describePorts(named)} of ${subject} are not declared to speak ${carried.protocol}; ${carried.remedy}`);
+  }
+  // A consumer route is told apart by the identity of clients, which choose among HTTP routes but not among connections.
+  if (carried !== http && route.namespace !== service.namespace) {
+    const why = `A ${route.kind.kind} holds for all clients of ${subject}, so it has to be in its namespace ${service.namespace}, not in ${route.namespace}`;
+    return { parentRef, gateway: waypoint, listeners: [], acceptance: condition.notAllowed(why) };
   }
   const hosts = route.hostnames?.length ? [...new Set(route.hostnames.map((h) => h.toLowerCase()))] : [anyHost];
   const listeners = ports.map(({ port }): AttachedListener => ({

@@ -2,7 +2,8 @@
  * What the proxies of waypoints serve.
  *
  *   BoundServices ──> ServicePorts, by address and port ─┬─ HTTP ─> ServiceScopes <── routes of Services and waypoints, TrafficPolicies
- *                          │                             └─ TCP ──> WaypointListeners <── Gateways
+ *                          │                             └─ TCP ──> TcpServices <── TLSRoutes, TCPRoutes (l4-collections.ts)
+ *                          │                                            └──> WaypointListeners <── Gateways
  *                          └─> Clusters and their uses: the default goes to the Service itself, by its endpoints
  */
 import type { Cluster } from '../ir/backend.ts';
@@ -21,7 +22,9 @@ import { serviceCluster } from './service-backend.ts';
 import type { GatewayView } from './gateway.ts';
 import { serviceEntryCluster } from './service-entry-cluster.ts';
 import { speaksHttp } from './service-parent.ts';
-import type { RouteParents } from './route.ts';
+import type { BindingsAt } from './l4-collections.ts';
+import { type L4Binding, servingBindings } from './l4route.ts';
+import type { HttpRoutesOfServices } from './route-conflict.ts';
 import { replacedBody } from './route-rule.ts';
 import type { ServiceView } from './views.ts';
 
@@ -43,11 +46,8 @@ export function servicePorts(
   g: Graph,
   bound: Collection<BoundService>,
   services: Collection<ServiceView>,
-  parents: Collection<RouteParents>,
+  { parents, byServiceChain }: HttpRoutesOfServices,
 ): Collection<ServicePort> {
-  const routedChains = parents.index('service chain', (p) => [
-    ...new Set(p.parents.flatMap((x) => x.listeners.flatMap((l) => (l.listener === undefined ? [`${x.gateway}|${l.chain}`] : [])))),
-  ]);
   return flatMap(g, bound, { name: 'ServicePorts', key: (p: ServicePort) => p.key }, (ctx, { waypoint, service }) =>
     service.ports.flatMap((port): ServicePort[] => {
       // Without an address no connection can ask for it.
@@ -56,7 +56,7 @@ export function servicePorts(
       if (!cluster) return [];
       const chain = serviceChain(`${service.kind}/${service.key}`, port.port);
       const key = `${waypoint}|${chain}`;
-      const http = speaksHttp(port) || (port.protocol === 'auto' && ctx.fetch(parents, { index: routedChains, is: key }).length > 0);
+      const http = speaksHttp(port) || (port.protocol === 'auto' && ctx.fetch(parents, { index: byServiceChain, is: key }).length > 0);
       return [
         {
           key,
@@ -83,6 +83,8 @@ function clusterOf(ctx: Ctx, services: Collection<ServiceView>, mesh: MeshServic
 export interface ServiceScopeInputs {
   readonly ports: Collection<ServicePort>;
   readonly gateways: Collection<GatewayView>;
+  /** Of TLSRoutes and TCPRoutes. */
+  readonly bindingsAt: BindingsAt;
   /** Of chains of waypoints. */
   readonly routes: Collection<HostRoutes>;
   readonly policies: Collection<Policy<RoutePolicies>>;
@@ -119,11 +121,17 @@ export function serviceScopes(g: Graph, inputs: ServiceScopeInputs): WaypointCol
     };
   });
 
-  const tcp = map(g, byPlace, { name: 'TcpServices' }, (_ctx, { key, items }): TcpService | undefined => {
+  const tcp = map(g, byPlace, { name: 'TcpServices' }, (ctx, { key, items }): TcpService | undefined => {
     const place = firstOf(items);
     if (!place || place.http) return undefined;
     const address = key.slice(key.lastIndexOf('|') + 1);
-    return { scope: place.scope, address, port: place.port, origin: place.origin, cluster: place.cluster.name };
+    return {
+      scope: place.scope,
+      address,
+      port: place.port,
+      origin: place.origin,
+      ...tcpRoutes(place, inputs.bindingsAt(ctx, place.scope, place.chain)),
+    };
   });
   const tcpByScope = tcp.index('scope', (t) => [t.scope]);
   const listeners = map(g, inputs.gateways, { name: 'WaypointListeners' }, (ctx, view): WaypointListener | undefined => {
@@ -139,6 +147,18 @@ export function serviceScopes(g: Graph, inputs: ServiceScopeInputs): WaypointCol
     };
   });
   return { waypointListeners: listeners, serviceScopes: scopes };
+}
+
+/** By TLSRoutes where they match, else by the TCPRoute; without one to the Service itself. */
+function tcpRoutes(place: ServicePort, bindings: readonly L4Binding[]): Pick<TcpService, 'backends' | 'tls'> {
+  const ofKind = (kind: string): readonly L4Binding[] => servingBindings(bindings.filter((b) => b.route.kind === kind));
+  const [tcp] = ofKind('TCPRoute');
+  return {
+    backends: tcp ? tcp.backends : [{ cluster: place.cluster.name, weight: 1 }],
+    tls: ofKind('TLSRoute')
+      .map(({ host, backends }) => ({ host, backends }))
+      .toSorted((a, b) => compareText(a.host, b.host)),
+  };
 }
 
 function firstOf(items: readonly ServicePort[]): ServicePort | undefined {

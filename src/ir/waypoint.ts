@@ -8,6 +8,7 @@ import type { Authorization } from './authorization.ts';
 import type { JwtAuthentication } from './jwt.ts';
 import type { ObjectRef } from './object-ref.ts';
 import type { HostRoutes, RouteRule } from './route.ts';
+import type { TcpBackend } from './tcp.ts';
 
 /** One port of a Service under one address. */
 export interface ServicePlace {
@@ -33,7 +34,16 @@ export interface ServiceScope extends ServicePlace {
 
 /** A port that speaks anything else. The address may be a range, as `10.0.0.0/8`. */
 export interface TcpService extends ServicePlace {
-  readonly cluster: string;
+  /** Of every connection that names no host of `tls`. Empty: it is closed. */
+  readonly backends: readonly TcpBackend[];
+  /** TLS by the server name that it asks for; it goes through as it is. Empty: nobody looks for a server name. */
+  readonly tls: readonly TlsBranch[];
+}
+
+export interface TlsBranch {
+  /** Exact, `*.suffix` or `*`. */
+  readonly host: string;
+  readonly backends: readonly TcpBackend[];
 }
 
 /** The listener of a waypoint: its bytes do not depend on the Services that speak HTTP. */

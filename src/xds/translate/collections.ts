@@ -10,7 +10,7 @@ import type { HostRoutes } from '../../ir/route.ts';
 import type { ServiceScope, WaypointListener } from '../../ir/waypoint.ts';
 import type { SecretBytes } from '../../ir/secret-bytes.ts';
 import type { UdpListener } from '../../ir/tcp.ts';
-import { type Collection, type Graph, group, join, map } from '../../krt/index.ts';
+import { type Collection, type Graph, flatMap, group, join, map } from '../../krt/index.ts';
 import { type XdsResource, xdsResourceKey } from '../resource.ts';
 import { type GatewayClusterInputs, gatewayClusters, sameResource } from './gateway-cluster.ts';
 import { type Binding, type Bound, listenerResource } from './listener.ts';
@@ -19,6 +19,7 @@ import { secretResource } from './secret.ts';
 import { serviceScopeResource } from './service-scope.ts';
 import { udpListenerResource } from './udp-listener.ts';
 import { waypointListenerResource } from './waypoint-listener.ts';
+import { tlsListenerResources } from './waypoint-tcp.ts';
 
 export interface KeyPair {
   readonly certificate: SecretBytes;
@@ -57,7 +58,8 @@ export function xdsResources(g: Graph, ir: IrInputs, bind: (l: Bound) => Binding
   const scopes = map(g, byScope, options('ScopeResources'), (_ctx, { items }) => scopeResource(items));
 
   const waypoints = map(g, ir.waypointListeners, options('WaypointListenerResources'), (_ctx, l) => waypointListenerResource(l, bind(l)));
+  const tls = flatMap(g, ir.waypointListeners, options('WaypointTlsResources'), (_ctx, l) => tlsListenerResources(l));
   const services = map(g, ir.serviceScopes, options('ServiceScopeResources'), (_ctx, place) => serviceScopeResource(place));
 
-  return join(g, { name: 'XdsResources' }, [listeners, udpListeners, waypoints, secrets, clusters, scopes, services]);
+  return join(g, { name: 'XdsResources' }, [listeners, udpListeners, waypoints, tls, secrets, clusters, scopes, services]);
 }

@@ -83,7 +83,7 @@ function filterChain(chain: Chain): FilterChain {
   };
   return {
     name: chain.name,
-    filters: [chain.kind === 'tcp' ? tcpProxy(chain) : httpFilter(chain)],
+    filters: [chain.kind === 'tcp' ? tcpProxy(chain.name.split('/')[0] ?? chain.name, chain.backends) : httpFilter(chain)],
     ...(Object.keys(match).length > 0 && { filter_chain_match: match }),
     ...(chain.tls && { transport_socket: tlsSocket(chain.tls) }),
   };
@@ -101,15 +101,17 @@ function httpFilter(chain: HttpChain): NetworkFilter {
   };
 }
 
-/** A cluster that does not exist closes the connection: that is the share of invalid backends, and all there is without any. */
-function tcpProxy({ backends, name }: TcpChain): NetworkFilter {
+/**
+ * Passes connections on. A cluster that does not exist closes them: that is the share of invalid backends, and all there is without any. One set of
+ * counters a listener, however many hosts it has.
+ */
+export function tcpProxy(stat_prefix: string, backends: TcpChain['backends']): NetworkFilter {
   const [first = { weight: 1 }, ...others] = backends;
   const clusters = [first, ...others].map(({ cluster = invalidBackendCluster, weight }) => ({ name: cluster, weight }));
   return {
     name: 'envoy.filters.network.tcp_proxy',
     typed_config: any('envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy', {
-      // One set of counters a listener, however many hosts it has.
-      stat_prefix: name.split('/')[0] ?? name,
+      stat_prefix,
       ...(others.length === 0 ? { cluster: first.cluster ?? invalidBackendCluster } : { weighted_clusters: { clusters } }),
     }),
   };

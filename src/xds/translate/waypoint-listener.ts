@@ -5,11 +5,10 @@
  * On loopback and nowhere else: whoever reaches this port is believed about its identity.
  */
 import { peerPrincipalState } from '../../ir/authorization.ts';
-import type { TcpService, WaypointListener } from '../../ir/waypoint.ts';
+import type { WaypointListener } from '../../ir/waypoint.ts';
 import {
   type FilterChain,
   type Listener,
-  type CidrRange,
   type ConfigListenerFilter,
   ProxyProtocolConfig_Version as ProxyProtocolVersion,
   any,
@@ -17,8 +16,8 @@ import {
 } from '../proto/index.ts';
 import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
 import { type Binding, connectionManager } from './listener.ts';
-import { askedCluster, networkRbacFilters } from './network-rbac.ts';
 import { serviceScopeKeyMutation, serviceScopedRoutes } from './service-scope-key.ts';
+import { constantChain, tcpClusters, tcpServiceChain } from './waypoint-tcp.ts';
 
 /** Type of the TLV with the SPIFFE identity of the client, as ztunnel sends it. */
 const principalTlv = 0xd0;
@@ -34,7 +33,7 @@ export function waypointListenerResource(listener: WaypointListener, binding: Bi
     ...(inPod && { additional_addresses: [{ address: socket('::1') }], freebind: { value: true } }),
     listener_filters: [proxyProtocol],
     // Only chains come and go: whatever else changes of a listener closes every connection through it.
-    filter_chains: listener.tcp.map(tcpChain),
+    filter_chains: [constantChain, ...listener.tcp.map((service) => tcpServiceChain(service, clientIdentity))],
     default_filter_chain: httpChain,
     per_connection_buffer_limit_bytes: { value: 32 * 1024 },
   };
@@ -46,7 +45,7 @@ export function waypointListenerResource(listener: WaypointListener, binding: Bi
     version: versionOf(bytes),
     bytes,
     origins: listener.origins,
-    clusters: [...new Set(listener.tcp.flatMap(clustersOf))],
+    clusters: tcpClusters(listener),
   };
 }
 
@@ -95,28 +94,3 @@ const httpChain: FilterChain = {
     },
   ],
 };
-
-function clustersOf({ cluster, authorization }: TcpService): readonly string[] {
-  const asked = authorization && askedCluster(authorization);
-  return asked === undefined ? [cluster] : [cluster, asked];
-}
-
-function tcpChain({ address, port, cluster, authorization }: TcpService): FilterChain {
-  return {
-    name: `${address}|${port}`,
-    filter_chain_match: { prefix_ranges: [range(address)], destination_port: { value: port } },
-    filters: [
-      clientIdentity,
-      ...(authorization ? networkRbacFilters(authorization) : []),
-      {
-        name: 'envoy.filters.network.tcp_proxy',
-        typed_config: any('envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy', { stat_prefix: 'tcp', cluster }),
-      },
-    ],
-  };
-}
-
-function range(address: string): CidrRange {
-  const [address_prefix = address, bits = address.includes(':') ? '128' : '32'] = address.split('/');
-  return { address_prefix, prefix_len: { value: Number(bits) } };
-}

@@ -1,81 +1,20 @@
 /** A waypoint as ztunnel sees it: connections with a PROXY header, routed by the address that they ask for and the identity of their client. */
-import { type IncomingHttpHeaders, request } from 'node:http';
 import { type Server, type Socket, connect, createServer } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type ProxyHeader, proxyHeader } from '../../mesh/proxy-header.ts';
 import { type Backend, startBackend } from '../backend.ts';
 import { type LocalGateway, echoOf, eventually, startLocalGateway } from '../local.ts';
+import { waypointClient, waypointGateway, waypointService as service } from '../waypoint.ts';
 
 let gateway: LocalGateway;
 let one: Backend;
 let two: Backend;
 let greeter: Server;
-const opened = new Set<Socket>();
 
 const identity = (namespace: string): string => `spiffe://cluster.local/ns/${namespace}/sa/client`;
 const vip = '10.96.0.1';
 
-/** Opens a connection as ztunnel does. */
-function dial({
-  address = vip,
-  port = 80,
-  principal,
-}: {
-  address?: string;
-  port?: number;
-  principal?: string | undefined;
-}): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(gateway.port(15_088), '127.0.0.1');
-    opened.add(socket);
-    // Stays: a connection that a policy ends may be reset when nobody waits for it any more.
-    socket.on('error', reject);
-    socket.once('connect', () => {
-      const source = { address: address.includes(':') ? 'fd00::99' : '10.1.2.3', port: 40_000 };
-      const header: ProxyHeader = { source, destination: { address, port }, ...(principal !== undefined && { principal }) };
-      socket.write(proxyHeader(header));
-      resolve(socket);
-    });
-  });
-}
-
-interface Request {
-  readonly address?: string;
-  readonly port?: number;
-  readonly principal?: string;
-  readonly host?: string;
-  readonly headers?: Readonly<Record<string, string>>;
-}
-
-async function get(path: string, { host = 'echo', headers = {}, ...to }: Request = {}) {
-  const socket = await dial(to);
-  return new Promise<{ status: number; headers: IncomingHttpHeaders; body: string }>((resolve, reject) => {
-    const r = request(
-      { createConnection: () => socket, path, setHost: false, headers: { host, connection: 'close', ...headers } },
-      (response) => {
-        let body = '';
-        response.setEncoding('utf8').on('data', (text: string) => (body += text));
-        response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body }));
-      },
-    );
-    r.on('error', reject);
-    r.end();
-  });
-}
-
-const service = (name: string, ips: readonly string[], ports: string, backendPorts: string): string => `---
-apiVersion: v1
-kind: Service
-metadata: { name: ${name}, labels: { istio.io/use-waypoint: gw } }
-spec: { clusterIP: ${ips[0]}, clusterIPs: [${ips.map((ip) => `'${ip}'`).join(', ')}], ports: [${ports}] }
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: { name: ${name}-1, labels: { kubernetes.io/service-name: ${name} } }
-addressType: IPv4
-ports: [${backendPorts}]
-endpoints: [{ addresses: [127.0.0.1], conditions: { ready: true } }]
-`;
+const client = waypointClient(() => gateway.port(15_088), vip);
+const { dial, get } = client;
 
 const route = (name: string, parent: string, rules: string, spec = '', namespace = 'default'): string => `---
 apiVersion: gateway.networking.k8s.io/v1
@@ -96,19 +35,7 @@ beforeAll(async () => {
   const { port } = greeter.address() as { port: number };
   gateway = await startLocalGateway(
     {
-      'gateway.yaml': `
-apiVersion: gateway.networking.k8s.io/v1
-kind: GatewayClass
-metadata: { name: kgateway-waypoint, annotations: { ambient.istio.io/waypoint-inbound-binding: PROXY/15088 } }
-spec: { controllerName: kgateway.dev/kgateway }
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: { name: gw }
-spec:
-  gatewayClassName: kgateway-waypoint
-  listeners: [{ name: proxy, protocol: istio.io/PROXY, port: 15088 }]
-`,
+      'gateway.yaml': waypointGateway,
       'services.yaml':
         service(
           'echo',
@@ -135,7 +62,7 @@ spec:
 
 afterAll(async () => {
   expect(gateway.rejections()).toEqual([]);
-  for (const socket of opened) socket.destroy();
+  client.close();
   await gateway.stop();
   one.close();
   two.close();

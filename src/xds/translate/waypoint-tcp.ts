@@ -1,0 +1,172 @@
+/**
+ * [TcpService] -> filter chains of a waypoint.
+ *
+ *   connection by address and port ─┬─> backends
+ *                                   └─ with TLSRoutes ─> internal listener, which reads the server name ─> backends
+ *
+ * The listener itself never looks for a server name: that would hold up protocols in which the server speaks first, and whatever changes of a
+ * listener but its chains closes every connection through it. The internal one is always there: Envoy 1.40 passes nothing on to one that was taken
+ * away and came again.
+ */
+import { peerPrincipalState } from '../../ir/authorization.ts';
+import { wildcardHost } from '../../ir/names.ts';
+import { compareText } from '../../ir/precedence.ts';
+import type { TcpService, WaypointListener } from '../../ir/waypoint.ts';
+import {
+  type CidrRange,
+  type ConfigListenerFilter,
+  type FilterChain,
+  FilterStateValue_SharedWithUpstream as Shared,
+  any,
+  encode,
+} from '../proto/index.ts';
+import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
+import { tcpProxy } from './listener.ts';
+import { askedCluster, networkRbacFilters } from './network-rbac.ts';
+
+/** Name of the internal listener and of the cluster that leads to it. */
+export const tlsListenerName = 'waypoint-tls';
+
+/**
+ * In every listener whose chains come and go: Envoy replaces a listener as a whole, and drains all of its connections, when it gets its first chain or
+ * loses its last one. No connection comes from that address.
+ */
+export const constantChain: FilterChain = {
+  name: 'constant',
+  filter_chain_match: { source_prefix_ranges: [range('255.255.255.255')] },
+  filters: [tcpProxy('none', [])],
+};
+
+/** The chain of a Service in the listener of the waypoint. `clientIdentity` stands in front of whatever reads the identity of the client. */
+export function tcpServiceChain(service: TcpService, clientIdentity: ConfigListenerFilter): FilterChain {
+  return {
+    name: placeOf(service),
+    filter_chain_match: matchOf(service),
+    filters:
+      service.tls.length > 0
+        ? [connectionFacts, tcpProxy('tls', [{ cluster: tlsListenerName, weight: 1 }])]
+        : [clientIdentity, ...authorizationOf(service), tcpProxy('tcp', service.backends)],
+  };
+}
+
+/** The clusters that the chains of the listener lead to. */
+export function tcpClusters({ tcp }: WaypointListener): readonly string[] {
+  return distinct(tcp.flatMap((s) => (s.tls.length > 0 ? [tlsListenerName] : [...clustersOf(s.backends), ...askedOf(s)])));
+}
+
+/** The internal listener and the way to it. */
+export function tlsListenerResources(listener: WaypointListener): readonly XdsResource[] {
+  const services = listener.tcp.filter((s) => s.tls.length > 0);
+  const bytes = encode('envoy.config.listener.v3.Listener', {
+    name: tlsListenerName,
+    internal_listener: {},
+    listener_filters: [
+      // Brings back the addresses that `connectionFacts` keeps.
+      filter('original_dst', any('envoy.extensions.filters.listener.original_dst.v3.OriginalDst', {})),
+      filter('tls_inspector', any('envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector', {})),
+    ],
+    filter_chains: [constantChain, ...services.flatMap(tlsChains)],
+    default_filter_chain: { name: 'other', filters: [tcpProxy('tls', [])] },
+  });
+  const { scope, origins } = listener;
+  const resource = { scope, name: tlsListenerName, origins };
+  const clusters = distinct(services.flatMap((s) => [...clustersOf(s.backends), ...s.tls.flatMap((b) => clustersOf(b.backends)), ...askedOf(s)]));
+  return [
+    { ...resource, type: TypeUrl.listener, version: versionOf(bytes), bytes, clusters },
+    { ...resource, type: TypeUrl.cluster, version: versionOf(wayThere), bytes: wayThere, clusters: [] },
+  ];
+}
+
+function tlsChains(service: TcpService): readonly FilterChain[] {
+  const chain = (name: string, match: FilterChain['filter_chain_match'], backends: TcpService['backends']): FilterChain => ({
+    name,
+    filter_chain_match: { ...matchOf(service), ...match },
+    filters: [...authorizationOf(service), tcpProxy('tls', backends)],
+  });
+  return [
+    ...service.tls.map(({ host, backends }) =>
+      chain(
+        `${placeOf(service)}|${host}`,
+        // What is no TLS has no server name.
+        { transport_protocol: 'tls', ...(host !== wildcardHost && { server_names: [host] }) },
+        backends,
+      ),
+    ),
+    chain(placeOf(service), {}, service.backends),
+  ];
+}
+
+const wayThere = encode('envoy.config.cluster.v3.Cluster', {
+  name: tlsListenerName,
+  connect_timeout: { seconds: 5 },
+  load_assignment: {
+    cluster_name: tlsListenerName,
+    endpoints: [{ lb_endpoints: [{ endpoint: { address: { envoy_internal_address: { server_listener_name: tlsListenerName } } } }] }],
+  },
+  transport_socket: {
+    name: 'envoy.transport_sockets.internal_upstream',
+    typed_config: any('envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport', {
+      transport_socket: {
+        name: 'envoy.transport_sockets.raw_buffer',
+        typed_config: any('envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer', {}),
+      },
+    }),
+  },
+});
+
+/** What the internal listener has to know of a connection. */
+const connectionFacts: ConfigListenerFilter = {
+  name: 'kgateway.connection_facts',
+  typed_config: any('envoy.extensions.filters.network.set_filter_state.v3.Config', {
+    on_new_connection: [
+      // Hashable, or connections of all clients would share a pool, which knows the identity of its first one alone.
+      fact(peerPrincipalState, '%DYNAMIC_METADATA(envoy.filters.listener.proxy_protocol:peer_principal)%', 'envoy.hashable_string'),
+      fact('envoy.filters.listener.original_dst.local_ip', '%DOWNSTREAM_LOCAL_ADDRESS%'),
+      fact('envoy.filters.listener.original_dst.remote_ip', '%DOWNSTREAM_REMOTE_ADDRESS%'),
+    ],
+  }),
+};
+
+function fact(object_key: string, inline_string: string, factory_key?: string) {
+  return {
+    object_key,
+    ...(factory_key !== undefined && { factory_key }),
+    format_string: { text_format_source: { inline_string }, omit_empty_values: true },
+    skip_if_empty: true,
+    shared_with_upstream: Shared.ONCE,
+  };
+}
+
+function authorizationOf({ authorization }: TcpService): readonly ConfigListenerFilter[] {
+  return authorization ? networkRbacFilters(authorization) : [];
+}
+
+function clustersOf(backends: TcpService['backends']): readonly string[] {
+  return backends.flatMap((b) => b.cluster ?? []);
+}
+
+function askedOf({ authorization }: TcpService): readonly string[] {
+  const cluster = authorization && askedCluster(authorization);
+  return cluster === undefined ? [] : [cluster];
+}
+
+function distinct(names: readonly string[]): readonly string[] {
+  return [...new Set(names)].sort(compareText);
+}
+
+function placeOf({ address, port }: TcpService): string {
+  return `${address}|${port}`;
+}
+
+function matchOf({ address, port }: TcpService): NonNullable<FilterChain['filter_chain_match']> {
+  return { prefix_ranges: [range(address)], destination_port: { value: port } };
+}
+
+function range(address: string): CidrRange {
+  const [address_prefix = address, bits = address.includes(':') ? '128' : '32'] = address.split('/');
+  return { address_prefix, prefix_len: { value: Number(bits) } };
+}
+
+function filter(name: string, typed_config: ConfigListenerFilter['typed_config']): ConfigListenerFilter {
+  return { name: `envoy.filters.listener.${name}`, ...(typed_config && { typed_config }) };
+}
