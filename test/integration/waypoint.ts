@@ -18,8 +18,8 @@ export interface Request extends Destination {
 
 export interface WaypointClient {
   /** Opens a connection as ztunnel does; from 10.1.2.3 or fd00::99. */
-  dial(to: Destination): Promise<Socket>;
-  get(path: string, request?: Request): Promise<{ status: number; headers: IncomingHttpHeaders; body: string }>;
+  readonly dial: (to: Destination) => Promise<Socket>;
+  readonly get: (path: string, request?: Request) => Promise<{ status: number; headers: IncomingHttpHeaders; body: string }>;
   close(): void;
 }
 

@@ -70,7 +70,9 @@ export function tlsListenerResources(listener: WaypointListener): readonly XdsRe
   });
   const { scope, origins } = listener;
   const resource = { scope, name: tlsListenerName, origins };
-  const clusters = distinct(services.flatMap((s) => [...clustersOf(s.backends), ...s.tls.flatMap((b) => clustersOf(b.backends)), ...askedOf(s)]));
+  const clusters = distinct(
+    services.flatMap((s) => [...clustersOf(s.backends), ...s.tls.flatMap((b) => clustersOf(b.backends)), ...askedOf(s)]),
+  );
   return [
     { ...resource, type: TypeUrl.listener, version: versionOf(bytes), bytes, clusters },
     { ...resource, type: TypeUrl.cluster, version: versionOf(wayThere), bytes: wayThere, clusters: [] },
