@@ -82,13 +82,21 @@ function bootstrapOf(resources: readonly XdsResource[]): Json {
     dynamic_resources: {
       ads_config: { api_type: 'GRPC', transport_api_version: 'V3', grpc_services: [{ envoy_grpc: { cluster_name: 'xds' } }] },
     },
+    bootstrap_extensions: [
+      {
+        name: 'envoy.bootstrap.internal_listener',
+        typed_config: { '@type': 'type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener' },
+      },
+    ],
     layered_runtime: { layers: [{ name: 'static', static_layer: { 're2.max_program_size.error_level': 32_768 } }] },
     static_resources: {
       listeners: all.map((l, i) => ({
         ...l,
         name: `l${i}`,
-        additional_addresses: [],
-        address: { socket_address: { protocol: protocolOf(l), address: '127.0.0.1', port_value: 20_000 + i } },
+        ...(!l['internal_listener'] && {
+          additional_addresses: [],
+          address: { socket_address: { protocol: protocolOf(l), address: '127.0.0.1', port_value: 20_000 + i } },
+        }),
       })),
       clusters: [{ name: 'xds', type: 'STATIC', typed_extension_protocol_options: http2 }, ...clusters.values()],
     },
