@@ -7,10 +7,11 @@ import { gatewayParametersCrd } from '../deploy/gatewayparameters.ts';
 import { crdFileName, crdYaml } from '../kube/crd.ts';
 import type { CustomResource } from '../kube/types/custom-resource.ts';
 import { backendCrd } from '../policy/backend/schema.ts';
+import { directResponseCrd } from '../policy/directresponse/schema.ts';
 import { trafficPolicyCrd } from '../policy/trafficpolicy/schema.ts';
 
 /** Every kind of ours. */
-const kinds: readonly CustomResource[] = [backendCrd, gatewayParametersCrd, trafficPolicyCrd];
+const kinds: readonly CustomResource[] = [backendCrd, directResponseCrd, gatewayParametersCrd, trafficPolicyCrd];
 
 const root = join(import.meta.dirname, '../..');
 const folder = join(root, 'charts/kgateway-crds/templates');

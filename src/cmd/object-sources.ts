@@ -24,6 +24,7 @@ export function objectSources(sources: ObjectSources): Readonly<Record<string, S
     GatewayParameters: sources.gatewayParameters,
     TrafficPolicy: sources.trafficPolicies,
     Backend: sources.backends,
+    DirectResponse: sources.directResponses,
     AuthorizationPolicy: sources.authorizationPolicies,
     ServiceEntry: sources.serviceEntries,
     WorkloadEntry: sources.workloadEntries,

@@ -21,6 +21,7 @@ import type { ServiceEntry, WorkloadEntry } from '../kube/types/istio-networking
 import type { AuthorizationPolicy, RequestAuthentication } from '../kube/types/istio-security.ts';
 import { type KubeObject, keyOf } from '../kube/types/meta.ts';
 import type { Backend } from '../policy/backend/schema.ts';
+import type { DirectResponse } from '../policy/directresponse/schema.ts';
 import type { TrafficPolicy } from '../policy/trafficpolicy/schema.ts';
 import { type ConnectedProxy, type Rejection, rejectionKey } from '../xds/resource.ts';
 
@@ -46,6 +47,7 @@ export interface ObjectSources {
   readonly gatewayParameters: Source<GatewayParameters>;
   readonly trafficPolicies: Source<TrafficPolicy>;
   readonly backends: Source<Backend>;
+  readonly directResponses: Source<DirectResponse>;
   /** Of Istio's: the ConfigMap that holds its MeshConfig, and no other. */
   readonly authorizationPolicies: Source<AuthorizationPolicy>;
   /** These of Istio's mesh, and the Pods, are empty unless waypoints are enabled. */
@@ -90,6 +92,7 @@ export function createSources(g: Graph): Sources {
     gatewayParameters: objects<GatewayParameters>('GatewayParameters'),
     trafficPolicies: objects<TrafficPolicy>('TrafficPolicy'),
     backends: objects<Backend>('Backend'),
+    directResponses: objects<DirectResponse>('DirectResponse'),
     authorizationPolicies: objects<AuthorizationPolicy>('AuthorizationPolicy'),
     // Its addresses come by status.
     serviceEntries: versioned<ServiceEntry>('ServiceEntry'),

@@ -28,15 +28,15 @@ import type { KubeObject } from '../kube/types/meta.ts';
 import { attachmentKeys } from '../policy/attachment.ts';
 import type { Policy } from '../policy/plugin.ts';
 import { type PolicyAttachment, missingTargets, policyStatus } from '../policy/status.ts';
-import type { Backend } from '../policy/backend/schema.ts';
 import type { TrafficPolicy } from '../policy/trafficpolicy/schema.ts';
 import { trafficPolicyKind } from '../policy/trafficpolicy/trafficpolicy.ts';
-import { type BackendView, backendStatus, kgatewayBackends, translateBackend } from './backend.ts';
+import { kgatewayBackends } from './backend.ts';
 import { type BackendTlsPolicies, targetKey, translateBackendTls, withBackendTls } from './backendtlspolicy.ts';
 import { backendTlsStatuses } from './backendtlspolicy-status.ts';
 import { type Slices, endpointsOf, sharedEndpointsOf, slicesOf } from './endpoints.ts';
 import { type GatewayView, certificatesOf, isOurs, secretName, translateGateway } from './gateway.ts';
 import { hostOwnership } from './host-ownership.ts';
+import { type KgatewayInputs, type KgatewayKinds, kgatewayKinds, kgatewayStatuses } from './kgateway-kinds.ts';
 import { l4Collections } from './l4-collections.ts';
 import { gatewayOfSet, listenerSetStatus, listenerSetsOf } from './listenerset.ts';
 import { type KeyPair, keyPairOf } from './listener-certificate.ts';
@@ -60,7 +60,7 @@ import {
 import { type ServiceView, namespaceViews, serviceViews } from './views.ts';
 
 /** What is watched. */
-export interface GatewayApiInputs extends RouteInputs {
+export interface GatewayApiInputs extends RouteInputs, KgatewayInputs {
   readonly classes: Collection<GatewayClass>;
   readonly gateways: Collection<Gateway>;
   readonly referenceGrants: Collection<ReferenceGrant>;
@@ -75,7 +75,6 @@ export interface GatewayApiInputs extends RouteInputs {
   readonly listenerSets: Collection<ListenerSet>;
   readonly gatewayParameters: Collection<KubeObject>;
   readonly trafficPolicies: Collection<TrafficPolicy>;
-  readonly backends: Collection<Backend>;
 }
 
 /** What comes of it, for proxies and for statuses. */
@@ -103,7 +102,7 @@ export interface GatewayApi {
   readonly parents: Collection<RouteParents>;
   readonly served: Collection<ServedRoute>;
   readonly policies: Collection<Policy<RoutePolicies>>;
-  readonly backends: Collection<BackendView>;
+  readonly kgateway: KgatewayKinds;
   readonly backendTlsReports: Collection<StatusReport>;
 }
 
@@ -120,7 +119,7 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs, mesh: MeshInputs 
   const grants = grantsOf(inputs.referenceGrants);
   const services = serviceViews(g, inputs.services);
   const namespaces = namespaceViews(g, inputs.namespaces);
-  const backends = map(g, inputs.backends, { name: 'Backends' }, (_ctx, backend) => translateBackend(backend));
+  const kgateway = kgatewayKinds(g, inputs);
 
   const listenerSets = listenerSetsOf(inputs.listenerSets, inputs.namespaces);
   const ca = { configMaps: inputs.configMaps, secrets: inputs.secrets, grants };
@@ -145,7 +144,8 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs, mesh: MeshInputs 
 
   const bound = mesh?.boundServices ?? join(g, { name: 'BoundServices' }, []);
   const attachment = { gateways, listenerSets: inputs.listenerSets, namespaces, services: serviceParents(bound) };
-  const routes = routeCollections(g, inputs, { kinds: [serviceBackends(services), kgatewayBackends(backends)], grants }, attachment);
+  const kinds = [serviceBackends(services), kgatewayBackends(kgateway.backends)];
+  const routes = routeCollections(g, inputs, { kinds, grants, directResponses: kgateway.directResponses }, attachment);
   const { rules, parents } = routes;
   const ports = servicePorts(g, bound, services, routes);
   const l4 = l4Collections(g, gateways, routes.l4Rules, routes.l4Parents);
@@ -194,7 +194,7 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs, mesh: MeshInputs 
   const backendTlsReports = backendTlsStatuses(g, {
     policies: backendTlsPolicies,
     services,
-    backends,
+    backends: kgateway.backends,
     uses,
     usesByCluster: uses.index('cluster', (u) => [u.cluster]),
   });
@@ -225,7 +225,7 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs, mesh: MeshInputs 
     parents: join(g, { name: 'AllRouteParents' }, [parents, routes.l4Parents]),
     served,
     policies,
-    backends,
+    kgateway,
     backendTlsReports,
   };
 }
@@ -319,7 +319,7 @@ export function gatewayApiStatuses(g: Graph, inputs: GatewayApiInputs, api: Gate
     const view = ctx.fetchOne(api.gateways, gatewayOfSet(set));
     return view && listenerSetStatus(view, set, factsOf(ctx, view));
   });
-  const backends = map(g, api.backends, { name: 'BackendStatuses', key }, (ctx, view) => backendStatus(view, rejectedOf(ctx, view.ref)));
+  const outcomes = policyOutcomes(g, api);
   const routes = routeSources(inputs).map(({ kind, routes: source }) =>
     map(g, source, { name: `${kind}Statuses`, key }, (ctx, route): StatusReport => {
       const parents = ctx.fetchOne(api.parents, routeKey(kind, route));
@@ -337,8 +337,8 @@ export function gatewayApiStatuses(g: Graph, inputs: GatewayApiInputs, api: Gate
     gateways,
     listenerSets,
     ...routes,
-    backends,
-    policyStatuses(g, inputs, api),
+    kgatewayStatuses(g, api.kgateway, { rejected: rejectedOf, outcomes }),
+    policyStatuses(g, inputs, api, outcomes),
     api.backendTlsReports,
   ]);
 }
@@ -356,14 +356,21 @@ function withoutParents(kind: RouteKindName, route: RouteObject): StatusReport {
   return { form: 'parents', object: routeRef(kind, route), generation: route.metadata.generation ?? 0, entries: [] };
 }
 
-function policyStatuses(g: Graph, inputs: GatewayApiInputs, api: GatewayApi): Collection<StatusReport> {
-  const kinds = routeSources(inputs);
+/** Finds what became of a policy where routes have it. */
+type OutcomesOf = (ctx: Ctx, policy: ObjectRef) => readonly PolicyAttachment[];
+
+function policyOutcomes(g: Graph, api: GatewayApi): OutcomesOf {
   const outcomes = flatMap(g, api.served, { name: 'PolicyOutcomes', key: outcomeKey }, (_ctx, s) =>
     s.attachments.map((outcome) => ({ route: s.key, outcome })),
   );
   const byPolicy = outcomes.index('policy', (o) => [refKey(o.outcome.policy)]);
+  return (ctx, policy) => ctx.fetch(outcomes, { index: byPolicy, is: refKey(policy) }).map((o) => o.outcome);
+}
+
+function policyStatuses(g: Graph, inputs: GatewayApiInputs, api: GatewayApi, outcomes: OutcomesOf): Collection<StatusReport> {
+  const kinds = routeSources(inputs);
   return map(g, api.policies, { name: 'PolicyStatuses', key: (r: StatusReport) => refKey(r.object) }, (ctx, policy) => {
-    const found = ctx.fetch(outcomes, { index: byPolicy, is: refKey(policy.ref) }).map((o) => o.outcome);
+    const found = outcomes(ctx, policy.ref);
     const missing = missingTargets(policy, (ref) => {
       const object = ref.kind === 'Gateway' ? ctx.fetchOne(inputs.gateways, `${ref.namespace}/${ref.name}`) : undefined;
       if (object) return hasSection(object.spec.listeners, ref.section) ? 'found' : 'section';

@@ -6,13 +6,12 @@ import type { HttpMatch, PathMatch } from '../ir/route.ts';
 import type { Ctx } from '../krt/index.ts';
 import type { GRPCMethodMatch, GRPCRouteMatch, GRPCRouteRule } from '../kube/types/gateway-api.ts';
 import type { Problem } from '../policy/problem.ts';
-import type { BackendInputs } from './backendref.ts';
 import { namedMatches, regexProblem } from './httproute-match.ts';
 import type { GrantSubject } from './referencegrant.ts';
-import { type RuleId, type TranslatedRule, translateRule } from './route-rule.ts';
+import { type RuleId, type RuleInputs, type TranslatedRule, translateRule } from './route-rule.ts';
 
 /** Translates a rule of a GRPCRoute. Without matches it takes every call (Gateway API: GRPCRouteRule.matches). */
-export function translateGrpcRule(ctx: Ctx, inputs: BackendInputs, from: GrantSubject, rule: GRPCRouteRule, id: RuleId): TranslatedRule {
+export function translateGrpcRule(ctx: Ctx, inputs: RuleInputs, from: GrantSubject, rule: GRPCRouteRule, id: RuleId): TranslatedRule {
   const matches = (rule.matches?.length ? rule.matches : [{}]).map((m, i) => grpcMatch(m, `${id.field}.matches[${i}]`));
   return translateRule(ctx, inputs, from, { ...rule, matches, policies: {}, problems: [], invalidStatus: 503 }, id);
 }

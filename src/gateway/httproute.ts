@@ -6,13 +6,12 @@ import type { Ctx } from '../krt/index.ts';
 import type { HTTPRouteRetry, HTTPRouteRule, HTTPRouteTimeouts } from '../kube/types/gateway-api.ts';
 import { durationMs, invalidDuration } from '../policy/duration.ts';
 import type { Problem } from '../policy/problem.ts';
-import type { BackendInputs } from './backendref.ts';
 import { httpMatch } from './httproute-match.ts';
 import type { GrantSubject } from './referencegrant.ts';
-import { type RuleId, type TranslatedRule, translateRule } from './route-rule.ts';
+import { type RuleId, type RuleInputs, type TranslatedRule, translateRule } from './route-rule.ts';
 
 /** Translates a rule of an HTTPRoute. Without matches it takes every request (Gateway API: HTTPRouteRule.matches). */
-export function translateHttpRule(ctx: Ctx, inputs: BackendInputs, from: GrantSubject, rule: HTTPRouteRule, id: RuleId): TranslatedRule {
+export function translateHttpRule(ctx: Ctx, inputs: RuleInputs, from: GrantSubject, rule: HTTPRouteRule, id: RuleId): TranslatedRule {
   const matches = (rule.matches?.length ? rule.matches : [{}]).map((m, i) => httpMatch(m, `${id.field}.matches[${i}]`));
   const problems: Problem[] = [];
   const policies = routePolicies(rule, id.field, problems);

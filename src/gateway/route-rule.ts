@@ -23,6 +23,7 @@ import { corsPolicy } from '../policy/cors.ts';
 import { headerModifier } from '../policy/headers.ts';
 import type { Problem } from '../policy/problem.ts';
 import { type BackendInputs, type BackendTarget, resolveBackend } from './backendref.ts';
+import { type DirectResponses, directAnswer } from './direct-response.ts';
 import type { UnresolvedReason } from './conditions.ts';
 import { delegates } from './delegation.ts';
 import type { GrantSubject } from './referencegrant.ts';
@@ -104,8 +105,13 @@ export interface RuleId {
   readonly field: string;
 }
 
+/** What rules refer to. */
+export interface RuleInputs extends BackendInputs {
+  readonly directResponses: DirectResponses;
+}
+
 /** Translates a rule. `from` is the route, as the subject of its references. */
-export function translateRule(ctx: Ctx, inputs: BackendInputs, from: GrantSubject, rule: RuleParts, id: RuleId): TranslatedRule {
+export function translateRule(ctx: Ctx, inputs: RuleInputs, from: GrantSubject, rule: RuleParts, id: RuleId): TranslatedRule {
   const dropped = rule.matches.flatMap((m) => m.problems);
   const replaced: Problem[] = [];
   const unresolved: UnresolvedRef[] = [];
@@ -136,19 +142,23 @@ export function translateRule(ctx: Ctx, inputs: BackendInputs, from: GrantSubjec
   });
 
   if (dropped.length > 0) return { extensionRefs: [], clusters: [], unresolved, dropped, replaced };
+  const others = [...(filters.redirect ? ['a RequestRedirect'] : []), ...(rule.backendRefs?.length ? ['backendRefs'] : [])];
+  const answer = directAnswer(ctx, inputs.directResponses, from.namespace, filters.extensionRefs, others, `${id.field}.filters`, replaced);
   const action: RouteAction =
     replaced.length > 0
       ? { type: 'direct', status: 500, body: replacedBody }
-      : filters.redirect
-        ? { type: 'redirect', redirect: filters.redirect }
-        : {
-            type: 'forward',
-            backends,
-            mirrors,
-            ...(filters.hostRewrite !== undefined && { hostRewrite: filters.hostRewrite }),
-            ...(filters.pathRewrite && { pathRewrite: filters.pathRewrite }),
-            ...(rule.invalidStatus !== undefined && { invalidStatus: rule.invalidStatus }),
-          };
+      : answer
+        ? { type: 'direct', ...answer }
+        : filters.redirect
+          ? { type: 'redirect', redirect: filters.redirect }
+          : {
+              type: 'forward',
+              backends,
+              mirrors,
+              ...(filters.hostRewrite !== undefined && { hostRewrite: filters.hostRewrite }),
+              ...(filters.pathRewrite && { pathRewrite: filters.pathRewrite }),
+              ...(rule.invalidStatus !== undefined && { invalidStatus: rule.invalidStatus }),
+            };
   return {
     rule: {
       name: id.name,

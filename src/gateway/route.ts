@@ -10,12 +10,12 @@ import type { Ctx } from '../krt/index.ts';
 import type { HTTPRoute, ParentReference } from '../kube/types/gateway-api.ts';
 import { type KubeObject, keyOf } from '../kube/types/meta.ts';
 import { type AttachmentInputs, type ParentAttachment, attach } from './attachment.ts';
-import { type BackendInputs, routeSubject } from './backendref.ts';
+import { routeSubject } from './backendref.ts';
 import { gatewayGroup } from './conditions.ts';
 import { type DelegationFacts, delegationFacts } from './delegation.ts';
 import type { GrantSubject } from './referencegrant.ts';
 import { attachToService } from './service-parent.ts';
-import type { RuleId, RuleOutcome, TranslatedRule, UnresolvedRef } from './route-rule.ts';
+import type { RuleId, RuleInputs, RuleOutcome, TranslatedRule, UnresolvedRef } from './route-rule.ts';
 
 export type RouteKindName = 'HTTPRoute' | 'GRPCRoute' | 'TLSRoute' | 'TCPRoute' | 'UDPRoute';
 
@@ -29,7 +29,7 @@ export interface RouteObject<Rule = { readonly name?: string }> extends KubeObje
 }
 
 /** What differs between the kinds: how a rule is read. */
-export type RuleTranslation<Rule, Outcome> = (ctx: Ctx, inputs: BackendInputs, from: GrantSubject, rule: Rule, id: RuleId) => Outcome;
+export type RuleTranslation<Rule, Outcome> = (ctx: Ctx, inputs: RuleInputs, from: GrantSubject, rule: Rule, id: RuleId) => Outcome;
 
 export interface RouteRules<Outcome extends RuleOutcome = TranslatedRule> {
   readonly key: string;
@@ -79,7 +79,7 @@ function orderOf(route: KubeObject): RouteOrder {
 /** Translates the rules of a route. */
 export function translateRules<Rule extends { readonly name?: string }, Outcome extends RuleOutcome>(
   ctx: Ctx,
-  inputs: BackendInputs,
+  inputs: RuleInputs,
   kind: RouteKindName,
   route: RouteObject<Rule>,
   translate: RuleTranslation<Rule, Outcome>,

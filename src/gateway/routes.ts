@@ -9,7 +9,6 @@
 import { type Collection, type Graph, type Index, group, join, map } from '../krt/index.ts';
 import type { GRPCRoute, HTTPRoute, TCPRoute, TLSRoute, UDPRoute } from '../kube/types/gateway-api.ts';
 import type { AttachmentInputs } from './attachment.ts';
-import type { BackendInputs } from './backendref.ts';
 import { withDelegations } from './delegated-attachment.ts';
 import { type DelegationInputs, selectorsOfRefs } from './delegation.ts';
 import { translateGrpcRule } from './grpcroute.ts';
@@ -25,7 +24,7 @@ import {
   translateRules,
 } from './route.ts';
 import { besideHttp, hostConflicts, withoutConflicts } from './route-conflict.ts';
-import type { RuleOutcome, TranslatedRule } from './route-rule.ts';
+import type { RuleInputs, RuleOutcome, TranslatedRule } from './route-rule.ts';
 import { attachedKey } from './status.ts';
 
 /** The sources of routes. */
@@ -62,7 +61,7 @@ export function routeSources(inputs: RouteInputs): readonly { readonly kind: Rou
 }
 
 /** Builds the collections of routes. */
-export function routeCollections(g: Graph, inputs: RouteInputs, backends: BackendInputs, attachment: AttachmentInputs): Routes {
+export function routeCollections(g: Graph, inputs: RouteInputs, backends: RuleInputs, attachment: AttachmentInputs): Routes {
   const http = rulesOf<HTTPRoute, TranslatedRule>(g, 'HTTPRoute', inputs.httpRoutes, backends, translateHttpRule);
   const grpc = rulesOf<GRPCRoute, TranslatedRule>(g, 'GRPCRoute', inputs.grpcRoutes, backends, translateGrpcRule);
 
@@ -114,7 +113,7 @@ function rulesOf<R extends RouteObject, Outcome extends RuleOutcome>(
   g: Graph,
   kind: RouteKindName,
   routes: Collection<R>,
-  backends: BackendInputs,
+  backends: RuleInputs,
   translate: RuleTranslation<NonNullable<R['spec']['rules']>[number], Outcome>,
 ): Collection<RouteRules<Outcome>> {
   return map(g, routes, { name: `${kind}Rules`, key: (r: RouteRules<Outcome>) => r.key }, (ctx, route) =>

@@ -18,6 +18,7 @@ import { effectivePolicies, inheritedPolicies, withOwnPolicies } from '../policy
 import type { AttachedListener, ParentAttachment } from './attachment.ts';
 import { type ParentRule, delegatedRule, leftOver } from './delegated-rule.ts';
 import { type DelegationPath, fulfilmentKey } from './delegation.ts';
+import { isDirectResponse } from './direct-response.ts';
 import { entryOf, listenerOrigin } from './gateway-listener.ts';
 import type { GatewayView } from './gateway.ts';
 import type { RouteParents, RouteRules } from './route.ts';
@@ -177,6 +178,7 @@ class Placement {
     const rule = delegation ? delegatedRule(own, delegation.matches[index] ?? [], above) : own;
     const served = translated.delegates ? leftOver(rule, this.#unfulfilled(translated.delegates, index)) : rule;
 
+    if (served) this.#recordDirectResponses(ancestor, translated);
     const here: RuleInRoute = { route: this.#route, index, translated };
     const missing = [...this.#extensionProblems(here), ...above.flatMap((r) => this.#problemsAbove(r, index))];
     const levels = this.#levels(here);
@@ -233,7 +235,7 @@ class Placement {
   #levels({ route, translated }: RuleInRoute): readonly (readonly Policy<RoutePolicies>[])[] {
     return ruleLevels(this.#lookups.attachments, route, {
       name: translated.section,
-      extensionRefs: translated.extensionRefs.map((e) => e.name),
+      extensionRefs: translated.extensionRefs.filter((e) => !isDirectResponse(e)).map((e) => e.name),
     });
   }
 
@@ -248,14 +250,27 @@ class Placement {
 
   #extensionProblems({ route, index, translated }: RuleInRoute): readonly Problem[] {
     const { namespace } = route.ref;
-    return translated.extensionRefs.flatMap(({ group, kind, name }): Problem[] => {
+    return translated.extensionRefs.flatMap((ref): Problem[] => {
+      const { group, kind, name } = ref;
+      // What is wrong with it is known since the rule was translated.
+      if (isDirectResponse(ref)) return [];
       const field = `spec.rules[${index}].filters`;
       if (group !== policyGroup || kind !== 'TrafficPolicy') {
-        return [{ field, message: `extensionRef ${group}/${kind} is not supported; use ${policyGroup}/TrafficPolicy` }];
+        return [
+          { field, message: `extensionRef ${group}/${kind} is not supported; use TrafficPolicy or DirectResponse of ${policyGroup}` },
+        ];
       }
       if (this.#lookups.attachments.named(namespace, name)) return [];
       return [{ field, message: `extensionRef: TrafficPolicy ${namespace}/${name} not found` }];
     });
+  }
+
+  #recordDirectResponses(ancestor: ObjectRef, { extensionRefs, replaced }: TranslatedRule): void {
+    const state = replaced.length > 0 ? 'pending' : 'attached';
+    for (const { group, kind, name } of extensionRefs.filter(isDirectResponse)) {
+      const policy = { group, kind, namespace: this.#route.ref.namespace, name };
+      this.#outcomes.set(`${refKey(policy)}|${refKey(ancestor)}|${state}`, { policy, ancestor, state });
+    }
   }
 
   #record(ancestor: ObjectRef, effective: Effective<RoutePolicies>): void {

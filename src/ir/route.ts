@@ -63,6 +63,18 @@ export interface Mirror {
   readonly millionths: number;
 }
 
+export type JsonValue = string | number | boolean | null | readonly JsonValue[] | { readonly [key: string]: JsonValue };
+
+/** An answer without a backend; at most one of `body` and `format`. */
+export interface DirectAnswer {
+  readonly status: number;
+  readonly body?: string;
+  /** Texts, and all strings within `json`, may hold Envoy's command operators. */
+  readonly format?: { readonly contentType?: string } & (
+    { readonly text: string } | { readonly json: { readonly [key: string]: JsonValue } }
+  );
+}
+
 export type RouteAction =
   | {
       readonly type: 'forward';
@@ -74,7 +86,7 @@ export type RouteAction =
       readonly invalidStatus?: 503;
     }
   | { readonly type: 'redirect'; readonly redirect: Redirect }
-  | { readonly type: 'direct'; readonly status: number; readonly body?: string };
+  | ({ readonly type: 'direct' } & DirectAnswer);
 
 /** One rule of a route: all its matches lead to the same action. */
 export interface RouteRule {

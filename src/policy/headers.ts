@@ -1,4 +1,5 @@
 import type { HeaderModifier, HeaderValue } from '../ir/policy.ts';
+import { formatProblem } from './format.ts';
 import type { Parsed, Problem } from './problem.ts';
 
 /** An HTTP field name (RFC 9110 token; Gateway API: HTTPHeaderName). */
@@ -9,7 +10,6 @@ export const headerValuePattern = '^[!-~]+([\\t ]?[!-~]+)*$';
 const headerName = new RegExp(headerNamePattern);
 // Not `headerValuePattern` itself: its nested repetition backtracks exponentially in JavaScript, RE2 does not.
 const headerValue = /^[!-~]+(?:[\t ][!-~]+)*$/;
-const formatted = /^(?:[^%]|%%|%[A-Z][A-Z0-9_]*(?:\([^)]*\))?(?::[0-9]+)?%)*$/;
 
 /** Headers to set, add and remove, as HTTPRoute filters and TrafficPolicy both write them. */
 export interface HeaderModifierSpec {
@@ -30,8 +30,7 @@ function valueProblem(value: string): string | undefined {
   if (value.length > 4096) return `header value of ${value.length} characters; at most 4096 are allowed`;
   if (!headerValue.test(value))
     return `invalid header value ${JSON.stringify(value)}; use printable ASCII with single spaces between words`;
-  if (!formatted.test(value)) return `${JSON.stringify(value)} is not a valid format; write %% for a percent sign`;
-  return undefined;
+  return formatProblem(value);
 }
 
 /**

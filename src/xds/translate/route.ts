@@ -31,6 +31,7 @@ import {
   type StringMatcher,
   type WeightedCluster_ClusterWeight,
 } from '../proto/index.ts';
+import { directResponse } from './direct-response.ts';
 import { duration, headersToAdd, headersToRemove } from './values.ts';
 
 /** Where a route serves: what its redirects assume. */
@@ -108,7 +109,7 @@ function actionOf(
 ): Pick<Route, 'route' | 'redirect' | 'direct_response'> {
   if (action.type === 'redirect') return { redirect: redirectAction(action.redirect, match, place) };
   if (action.type === 'direct') {
-    return { direct_response: { status: action.status, ...(action.body !== undefined && { body: { inline_string: action.body } }) } };
+    return { direct_response: directResponse(action) };
   }
   const destination = destinationOf(action.backends);
   // Nothing to send it to: no backendRefs, or none with weight (Gateway API: HTTPRouteRule.backendRefs).

@@ -174,6 +174,8 @@ describe('rights', () => {
       'tcproutes.gateway.networking.k8s.io',
       'tlsroutes.gateway.networking.k8s.io',
       'udproutes.gateway.networking.k8s.io',
+      'backends.gateway.kgateway.dev',
+      'directresponses.gateway.kgateway.dev',
       'trafficpolicies.gateway.kgateway.dev',
       'authorizationpolicies.security.istio.io',
       'requestauthentications.security.istio.io',

@@ -10,7 +10,8 @@ const folder = join(import.meta.dirname, '../../../charts/kgateway-crds/template
 const definitions = readdirSync(folder)
   .filter((f) => f.startsWith('gateway.kgateway.dev_'))
   .map((f) => load(readFileSync(join(folder, f), 'utf8')) as { metadata: { name: string } });
-const policies = '/apis/gateway.kgateway.dev/v1alpha1/namespaces/default/trafficpolicies';
+const served = '/apis/gateway.kgateway.dev/v1alpha1/namespaces/default';
+const plurals = { TrafficPolicy: 'trafficpolicies', Backend: 'backends', DirectResponse: 'directresponses' } as const;
 const group = 'gateway.networking.k8s.io';
 
 describe.skipIf(!apiServerAvailable)('custom resource definitions', () => {
@@ -28,16 +29,17 @@ describe.skipIf(!apiServerAvailable)('custom resource definitions', () => {
         );
       });
     }
-    await until('trafficpolicies are served', async () => (await server.call('GET', policies)).status === 200);
+    for (const plural of Object.values(plurals))
+      await until(`${plural} are served`, async () => (await server.call('GET', `${served}/${plural}`)).status === 200);
   });
   afterAll(async () => {
     await server?.[Symbol.asyncDispose]();
   });
 
-  const create = (spec: object) =>
-    server.call('POST', `${policies}?dryRun=All`, {
+  const create = (spec: object, kind: keyof typeof plurals = 'TrafficPolicy') =>
+    server.call('POST', `${served}/${plurals[kind]}?dryRun=All`, {
       apiVersion: 'gateway.kgateway.dev/v1alpha1',
-      kind: 'TrafficPolicy',
+      kind,
       metadata: { name: 'p' },
       spec,
     });
@@ -126,6 +128,37 @@ describe.skipIf(!apiServerAvailable)('custom resource definitions', () => {
     [{ ...onGateway, statPrefix: 'a' }, 'statPrefix can only be used when targeting HTTPRoute or GRPCRoute resources'],
   ])('refuses %j', async (spec, message) => {
     const { status, body } = await create(spec);
+    expect(status).toBe(422);
+    expect(body.message).toContain(message);
+  });
+
+  const hosts = [{ host: 'api.example.com', port: 443 }];
+  test.each<[keyof typeof plurals, object]>([
+    ['Backend', { type: 'Static', static: { hosts, appProtocol: 'kubernetes.io/h2c' } }],
+    ['DirectResponse', { status: 404, body: 'not here' }],
+    ['DirectResponse', { status: 200, bodyFormat: { json: { path: '%REQ(:path)%', list: [1, true] } } }],
+    // Kept, not stripped, as above.
+    ['Backend', { type: 'GCP', gcp: { host: 'run.example.com' } }],
+  ])('takes the %s %j as it is', async (kind, spec) => {
+    const { status, body } = await create(spec, kind);
+    expect(status, body.message).toBe(201);
+    expect(body.spec).toEqual(spec);
+  });
+
+  const oneBackend = 'exactly one of the fields in [aws static dynamicForwardProxy gcp priorityGroups] must be set';
+  test.each<[keyof typeof plurals, object, string]>([
+    ['Backend', {}, oneBackend],
+    ['Backend', { static: { hosts }, gcp: {} }, oneBackend],
+    ['Backend', { type: 'AWS', static: { hosts } }, "aws backend must be specified when type is 'AWS'"],
+    ['Backend', { static: { hosts: [] } }, 'should have at least 1 items'],
+    ['Backend', { static: { hosts: [{ host: 'a', port: 0 }] } }, 'should be greater than or equal to 1'],
+    ['Backend', { static: { hosts, appProtocol: 'http' } }, 'Unsupported value: "http"'],
+    ['DirectResponse', { body: 'x' }, 'spec.status: Required value'],
+    ['DirectResponse', { status: 199 }, 'should be greater than or equal to 200'],
+    ['DirectResponse', { status: 200, body: 'x', bodyFormat: { text: 'x' } }, 'at most one of the fields in [body bodyFormat] may be set'],
+    ['DirectResponse', { status: 200, bodyFormat: {} }, 'exactly one of the fields in [json text] must be set'],
+  ])('refuses the %s %j', async (kind, spec, message) => {
+    const { status, body } = await create(spec, kind);
     expect(status).toBe(422);
     expect(body.message).toContain(message);
   });
