@@ -42,7 +42,11 @@ export function goldenText(input: string, output: string): string {
   return `${input.trimEnd()}${marker}${output}`;
 }
 
-const validate = loadValidator([join(root, 'manifests/gateway-api'), join(root, 'charts/kgateway-crds/templates')]);
+const validate = loadValidator([
+  join(root, 'manifests/gateway-api'),
+  join(root, 'manifests/gateway-api-legacy'),
+  join(root, 'charts/kgateway-crds/templates'),
+]);
 
 /** Translates YAML documents through the whole graph, with every Gateway at 192.0.2.1. Throws when an object does not fit its CRD. */
 export function translateYaml(text: string): Translation {

@@ -33,7 +33,11 @@ async function local(folder: string | undefined): Promise<void> {
   const running = await runLocal({
     folder,
     envoy,
-    crdFolders: [join(root, 'manifests/gateway-api'), join(root, 'charts/kgateway-crds/templates')],
+    crdFolders: [
+      join(root, 'manifests/gateway-api'),
+      join(root, 'manifests/gateway-api-legacy'),
+      join(root, 'charts/kgateway-crds/templates'),
+    ],
     log: createLogger(process.env['KGW_LOG_LEVEL'] ?? 'warn', 2),
     print,
   });

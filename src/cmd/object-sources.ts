@@ -21,6 +21,7 @@ export function objectSources(sources: ObjectSources): Readonly<Record<string, S
     ConfigMap: sources.configMaps,
     BackendTLSPolicy: sources.backendTlsPolicies,
     ListenerSet: sources.listenerSets,
+    XListenerSet: sources.xListenerSets,
     GatewayParameters: sources.gatewayParameters,
     TrafficPolicy: sources.trafficPolicies,
     Backend: sources.backends,

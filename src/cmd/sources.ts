@@ -17,6 +17,7 @@ import type {
   TLSRoute,
   UDPRoute,
 } from '../kube/types/gateway-api.ts';
+import type { XListenerSet } from '../kube/types/gateway-api-legacy.ts';
 import type { ServiceEntry, WorkloadEntry } from '../kube/types/istio-networking.ts';
 import type { AuthorizationPolicy, RequestAuthentication } from '../kube/types/istio-security.ts';
 import { type KubeObject, keyOf } from '../kube/types/meta.ts';
@@ -44,6 +45,7 @@ export interface ObjectSources {
   readonly configMaps: Source<ConfigMap>;
   readonly backendTlsPolicies: Source<BackendTLSPolicy>;
   readonly listenerSets: Source<ListenerSet>;
+  readonly xListenerSets: Source<XListenerSet>;
   readonly gatewayParameters: Source<GatewayParameters>;
   readonly trafficPolicies: Source<TrafficPolicy>;
   readonly backends: Source<Backend>;
@@ -89,6 +91,7 @@ export function createSources(g: Graph): Sources {
     configMaps: versioned<ConfigMap>('ConfigMap'),
     backendTlsPolicies: objects<BackendTLSPolicy>('BackendTLSPolicy'),
     listenerSets: objects<ListenerSet>('ListenerSet'),
+    xListenerSets: objects<XListenerSet>('XListenerSet'),
     gatewayParameters: objects<GatewayParameters>('GatewayParameters'),
     trafficPolicies: objects<TrafficPolicy>('TrafficPolicy'),
     backends: objects<Backend>('Backend'),

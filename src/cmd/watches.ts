@@ -31,6 +31,7 @@ import {
   TrafficPolicies,
   UDPRoutes,
   WorkloadEntries,
+  XListenerSets,
   resourceName,
 } from '../kube/resources.ts';
 import type { Pod } from '../kube/types/core.ts';
@@ -61,6 +62,7 @@ export const watched: readonly Resource[] = [
   RequestAuthentications,
   BackendTLSPolicies,
   ListenerSets,
+  XListenerSets,
 ];
 
 /** Kinds that are watched for waypoints alone. Those of Istio may not be installed: then there are none. */

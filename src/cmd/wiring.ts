@@ -7,12 +7,14 @@
  *      │           └─────────────┴─> statuses ─> API server, by the leader
  *      └── rejections, deploy problems, connected proxies
  */
-import { type GatewayApi, gatewayApi, gatewayApiStatuses } from '../gateway/collections.ts';
+import { type GatewayApi, gatewayApi } from '../gateway/collections.ts';
 import type { GatewayView } from '../gateway/gateway.ts';
 import { proxyName } from '../deploy/proxy-deployment.ts';
 import { meshConfigMap } from '../istio/mesh.ts';
 import { type Wanted, wantedObjects } from '../gateway/wanted.ts';
 import type { RejectedObject } from '../gateway/status.ts';
+import { gatewayApiStatuses } from '../gateway/status-collections.ts';
+import { listenerSetObjects } from '../gateway/listenerset.ts';
 import { refKey } from '../ir/object-ref.ts';
 import type { StatusReport } from '../ir/report.ts';
 import { type Collection, type Graph, flatMap, join } from '../krt/index.ts';
@@ -50,15 +52,16 @@ export interface Wiring {
 
 /** Connects everything. Nothing runs before the sources are synced. */
 export function wire(g: Graph, sources: Sources, surroundings: Surroundings): Wiring {
+  const inputs = { ...sources, listenerSets: listenerSetObjects(g, sources) };
   const istioNamespace = surroundings.istioNamespace ?? 'istio-system';
-  const wanted = wantedObjects(g, sources, [`${istioNamespace}/${meshConfigMap}`]);
+  const wanted = wantedObjects(g, inputs, [`${istioNamespace}/${meshConfigMap}`]);
   const mesh = surroundings.waypoints ? meshApi(g, sources) : undefined;
-  const api = gatewayApi(g, sources, mesh);
+  const api = gatewayApi(g, inputs, mesh);
   const { policyStatuses, wantedJwks, ...authorized } = secured(g, sources, api, mesh, istioNamespace);
   const senders = ingressToWaypoint(g, { gateways: api.gateways, pods: sources.pods, mesh }, proxyName);
   const resources = xdsResources(g, { ...api, ...authorized, ...senders }, surroundings.bind);
   const rejected = rejectedObjects(g, sources, resources);
-  const statuses = gatewayApiStatuses(g, sources, api, {
+  const statuses = gatewayApiStatuses(g, inputs, api, {
     addresses: surroundings.addresses(api.gateways),
     rejected: rejected.index('object', (r) => [refKey(r.object)]),
     deployProblems: sources.deployProblems,

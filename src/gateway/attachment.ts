@@ -7,19 +7,19 @@ import { type ObjectRef, describeRef } from '../ir/object-ref.ts';
 import type { ConditionIntent } from '../ir/report.ts';
 import type { ListenerEntry } from '../ir/route.ts';
 import type { Collection, Ctx } from '../krt/index.ts';
-import type { ListenerSet, ParentReference } from '../kube/types/gateway-api.ts';
+import type { ParentReference } from '../kube/types/gateway-api.ts';
 import { gatewayGroup, route as condition } from './conditions.ts';
 import type { DelegationPath } from './delegation.ts';
 import { type GatewayListener, type RouteKind, entryOf, samePort } from './gateway-listener.ts';
 import type { GatewayView } from './gateway.ts';
-import { gatewayOfSet, isOfSet } from './listenerset.ts';
+import { type ListenerSetObject, gatewayOfSet, isOfSet, listenerSetNamed } from './listenerset.ts';
 import { mostSpecific, servedHosts } from './hostname.ts';
 import { selects } from './labels.ts';
 import type { ServiceParents } from './service-parent.ts';
 import type { NamespaceView } from './views.ts';
 
 export interface AttachmentInputs {
-  readonly listenerSets: Collection<ListenerSet>;
+  readonly listenerSets: Collection<ListenerSetObject>;
   readonly gateways: Collection<GatewayView>;
   readonly namespaces: Collection<NamespaceView>;
   readonly services: ServiceParents;
@@ -113,10 +113,9 @@ interface Parent {
 function parentOf(ctx: Ctx, inputs: AttachmentInputs, route: AttachingRoute, parentRef: ParentReference): Parent | undefined {
   const { group = gatewayGroup, kind = 'Gateway', name } = parentRef;
   const namespace = parentRef.namespace ?? route.namespace;
-  if (group !== gatewayGroup) return undefined;
   const ref = { group, kind, namespace, name };
-  const set = kind === 'ListenerSet' ? ctx.fetchOne(inputs.listenerSets, `${namespace}/${name}`) : undefined;
-  const key = kind === 'Gateway' ? `${namespace}/${name}` : set && gatewayOfSet(set);
+  const found = listenerSetNamed(ctx, inputs.listenerSets, ref);
+  const key = group === gatewayGroup && kind === 'Gateway' ? `${namespace}/${name}` : found && gatewayOfSet(found.set);
   const gateway = key === undefined ? undefined : ctx.fetchOne(inputs.gateways, key);
   return gateway && { ref, gateway, listeners: gateway.listeners.filter((l) => isOfSet(l, ref)) };
 }

@@ -45,6 +45,15 @@ export const gateway = {
       'ConfigurationChanged',
       `${where}: AllowInsecureFallback lets clients in without a valid certificate; AllowValidOnly does not`,
     ),
+  listenerSetsAttached: (count: number): ConditionIntent =>
+    holds('AttachedListenerSets', 'ListenerSetsAttached', `${count} ListenerSet${count === 1 ? '' : 's'} attached`),
+  noListenerSets: fails('AttachedListenerSets', 'NoListenerSetsAttached', 'No ListenerSet is attached'),
+  listenerSetsNotAllowed: {
+    type: 'AttachedListenerSets',
+    status: 'Unknown',
+    reason: 'ListenerSetsNotAllowed',
+    message: 'ListenerSets name the Gateway, which allows none; see spec.allowedListeners',
+  },
   listenersNotResolved: fails('ResolvedRefs', 'ListenersNotResolved', 'One or more listeners have unresolved references'),
 } as const;
 
@@ -60,6 +69,8 @@ export const listener = {
     ),
   portUnavailable: (port: number, use: string): ConditionIntent =>
     fails('Accepted', 'PortUnavailable', `invalid port ${port} in listener: port is reserved for ${use}; choose another port`),
+  /** Of XListenerSets, which may leave the port to us. */
+  unsupportedPort: fails('Accepted', 'UnsupportedPort', 'A port of 0 asks for any free port, which is not supported; set one'),
   invalid: (why: string): ConditionIntent => fails('Accepted', 'Invalid', why),
   /** On listeners of ListenerSets, which say it with the reason of the conflict. */
   conflicted: (type: 'Accepted' | 'Programmed', { reason, message }: ConditionIntent): ConditionIntent => fails(type, reason, message),

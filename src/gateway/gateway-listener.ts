@@ -153,7 +153,7 @@ function translateListener(
   { spec: l, ref, set }: OwnedListener,
   conflict: ConditionIntent | undefined,
 ): GatewayListener {
-  const key = set ? `${ref.namespace}/${ref.name}/${l.name}` : l.name;
+  const key = set ? `${ref.kind === 'XListenerSet' ? 'X/' : ''}${ref.namespace}/${ref.name}/${l.name}` : l.name;
   const hostname = l.hostname && hasHosts(l.protocol) ? l.hostname.toLowerCase() : anyHost;
   const base = {
     name: l.name,
@@ -181,13 +181,15 @@ function translateListener(
           ? condition.invalid(
               `ztunnel connects to port ${waypoint} (annotation ${inboundBindingAnnotation}), not to ${l.port}: use port ${waypoint}`,
             )
-          : use !== undefined
-            ? condition.portUnavailable(l.port, use)
-            : conflict
-              ? condition.invalid(conflict.message)
-              : clients && !clients.clients
-                ? condition.noValidCa(clients.problem?.message ?? '')
-                : undefined;
+          : l.port === 0
+            ? condition.unsupportedPort
+            : use !== undefined
+              ? condition.portUnavailable(l.port, use)
+              : conflict
+                ? condition.invalid(conflict.message)
+                : clients && !clients.clients
+                  ? condition.noValidCa(clients.problem?.message ?? '')
+                  : undefined;
   const { kinds, invalidKinds } = allowedKinds(protocol?.kinds ?? [], l.allowedRoutes?.kinds);
   const needsCertificate = protocol?.tls === true && !base.passthrough;
   const tls = needsCertificate

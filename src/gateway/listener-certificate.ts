@@ -5,7 +5,7 @@ import { SecretBytes } from '../ir/secret-bytes.ts';
 import type { Collection, Ctx } from '../krt/index.ts';
 import type { Secret } from '../kube/types/core.ts';
 import type { SecretObjectReference } from '../kube/types/gateway-api.ts';
-import { gatewayGroup, listener as condition } from './conditions.ts';
+import { listener as condition } from './conditions.ts';
 import { type Grants, isGranted } from './referencegrant.ts';
 
 /** A certificate chain and its private key, in PEM. */
@@ -50,6 +50,7 @@ export function certificateKey(namespace: string, ref: SecretObjectReference): s
 
 /** The Gateway or ListenerSet that a reference stands in. */
 export interface Referrer {
+  readonly group: string;
   readonly kind: string;
   readonly namespace: string;
 }
@@ -58,7 +59,7 @@ export interface Referrer {
 export function mayRead(ctx: Ctx, grants: Grants, from: Referrer, ref: SecretObjectReference): boolean {
   if ((ref.group ?? '') !== '' || (ref.kind ?? 'Secret') !== 'Secret') return false;
   const to = { group: '', kind: 'Secret', namespace: ref.namespace ?? from.namespace, name: ref.name };
-  return isGranted(ctx, grants, { group: gatewayGroup, kind: from.kind, namespace: from.namespace }, to);
+  return isGranted(ctx, grants, { group: from.group, kind: from.kind, namespace: from.namespace }, to);
 }
 
 /** Resolves the certificates of a listener: those that can be served, and the condition when one cannot. */

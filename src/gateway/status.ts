@@ -63,13 +63,21 @@ export function gatewayStatus(view: GatewayView, facts: GatewayFacts): WholeRepo
     form: 'whole',
     object: view.ref,
     generation: view.generation,
-    conditions: [view.acceptance, programmed(view, facts), view.unresolved ?? gatewayResolvedRefs(listeners), ...view.warnings],
+    conditions: [view.acceptance, programmed(view, facts), view.unresolved ?? gatewayResolvedRefs(listeners), ...listenerSetsCondition(view), ...view.warnings],
     listeners,
     fields: {
       ...(view.sets.length > 0 && { attachedListenerSets: attachedSets(view) }),
       addresses: facts.addresses.map((value) => ({ type: addressType(value), value })),
     },
   };
+}
+
+/** Nothing of ListenerSets where there are none. */
+function listenerSetsCondition(view: GatewayView): readonly ConditionIntent[] {
+  if (view.sets.length === 0) return [];
+  if (!view.sets.some((s) => s.allowed)) return [gatewayCondition.listenerSetsNotAllowed];
+  const count = attachedSets(view);
+  return [count === 0 ? gatewayCondition.noListenerSets : gatewayCondition.listenerSetsAttached(count)];
 }
 
 function programmed(view: GatewayView, facts: GatewayFacts): ConditionIntent {

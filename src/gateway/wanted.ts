@@ -6,13 +6,13 @@
  */
 import { type Collection, type Ctx, type Graph, flatMap, group, join, map, source } from '../krt/index.ts';
 import type { Namespace } from '../kube/types/core.ts';
-import type { BackendTLSPolicy, Gateway, GatewayClass, ListenerSet, ReferenceGrant } from '../kube/types/gateway-api.ts';
+import type { BackendTLSPolicy, Gateway, GatewayClass, ReferenceGrant } from '../kube/types/gateway-api.ts';
 import { keyOf } from '../kube/types/meta.ts';
 import { type CaRef, caKind, readableCa } from './ca-certificate.ts';
 import { gatewayGroup } from './conditions.ts';
 import { isOurs } from './gateway.ts';
 import { frontendCaRefs } from './gateway-tls.ts';
-import { type ListenerSets, listenerSetsOf, setsOfGateway } from './listenerset.ts';
+import { type ListenerSetObject, type ListenerSets, listenerSetsOf, setsOfGateway } from './listenerset.ts';
 import { certificateKey, mayRead } from './listener-certificate.ts';
 import { type GrantSubject, type Grants, grantsOf } from './referencegrant.ts';
 
@@ -21,7 +21,7 @@ export interface WantedInputs {
   readonly gateways: Collection<Gateway>;
   readonly backendTlsPolicies: Collection<BackendTLSPolicy>;
   readonly referenceGrants: Collection<ReferenceGrant>;
-  readonly listenerSets: Collection<ListenerSet>;
+  readonly listenerSets: Collection<ListenerSetObject>;
   readonly namespaces: Collection<Namespace>;
 }
 
@@ -71,7 +71,7 @@ function gatewayReferences(ctx: Ctx, grants: Grants, sets: ListenerSets, gateway
   const from = `Gateway ${keyOf(gateway)}`;
   const client = gateway.spec.tls?.backend?.clientCertificateRef;
   const secrets = [...gateway.spec.listeners.flatMap((l) => l.tls?.certificateRefs ?? []), ...(client ? [client] : [])]
-    .filter((ref) => mayRead(ctx, grants, { kind: 'Gateway', namespace }, ref))
+    .filter((ref) => mayRead(ctx, grants, { group: gatewayGroup, kind: 'Gateway', namespace }, ref))
     .map((ref): Reference => ({ from, kind: 'Secret', object: certificateKey(namespace, ref) }));
   const ofSets = setsOfGateway(ctx, sets, gateway)
     .filter((set) => set.allowed)

@@ -27,6 +27,7 @@ import type {
   TLSRoute,
   UDPRoute,
 } from './types/gateway-api.ts';
+import type { XListenerSet } from './types/gateway-api-legacy.ts';
 import type { DestinationRule, ServiceEntry, WorkloadEntry } from './types/istio-networking.ts';
 import type { AuthorizationPolicy, RequestAuthentication } from './types/istio-security.ts';
 import type { KubeObject } from './types/meta.ts';
@@ -100,6 +101,7 @@ export const UDPRoutes = define<UDPRoute>(gatewayApi, 'v1', 'UDPRoute', 'udprout
 export const ReferenceGrants = define<ReferenceGrant>(gatewayApi, 'v1beta1', 'ReferenceGrant', 'referencegrants');
 export const BackendTLSPolicies = define<BackendTLSPolicy>(gatewayApi, 'v1', 'BackendTLSPolicy', 'backendtlspolicies');
 export const ListenerSets = define<ListenerSet>(gatewayApi, 'v1', 'ListenerSet', 'listenersets');
+export const XListenerSets = define<XListenerSet>('gateway.networking.x-k8s.io', 'v1alpha1', 'XListenerSet', 'xlistenersets');
 
 const kgateway = 'gateway.kgateway.dev';
 export const TrafficPolicies = define(kgateway, 'v1alpha1', 'TrafficPolicy', 'trafficpolicies');

@@ -82,7 +82,14 @@ export async function startLocalGateway(
     folder,
     (object) => byKind[object.kind],
     () => {},
-    { validate: loadValidator([join(root, 'manifests/gateway-api'), join(root, 'charts/kgateway-crds/templates')]), poll: 60_000 },
+    {
+      validate: loadValidator([
+        join(root, 'manifests/gateway-api'),
+        join(root, 'manifests/gateway-api-legacy'),
+        join(root, 'charts/kgateway-crds/templates'),
+      ]),
+      poll: 60_000,
+    },
   );
   for (const source of Object.values(byKind)) source.markSynced();
 

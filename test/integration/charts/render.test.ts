@@ -171,6 +171,7 @@ describe('rights', () => {
       'grpcroutes.gateway.networking.k8s.io',
       'httproutes.gateway.networking.k8s.io',
       'listenersets.gateway.networking.k8s.io',
+      'xlistenersets.gateway.networking.x-k8s.io',
       'tcproutes.gateway.networking.k8s.io',
       'tlsroutes.gateway.networking.k8s.io',
       'udproutes.gateway.networking.k8s.io',

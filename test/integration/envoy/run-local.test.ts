@@ -24,7 +24,11 @@ beforeAll(async () => {
   local = await runLocal({
     folder,
     envoy: envoyPath(),
-    crdFolders: [join(root, 'manifests/gateway-api'), join(root, 'charts/kgateway-crds/templates')],
+    crdFolders: [
+      join(root, 'manifests/gateway-api'),
+      join(root, 'manifests/gateway-api-legacy'),
+      join(root, 'charts/kgateway-crds/templates'),
+    ],
     log: createLogger('error', 2),
     print: (text) => printed.push(text),
   });
