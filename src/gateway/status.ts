@@ -2,7 +2,7 @@
  * Statuses of GatewayClasses, Gateways and HTTPRoutes: what the translation found, what the proxies refused, what addresses there are.
  */
 import { isWaypointChain, waypointChain } from '../ir/names.ts';
-import type { ObjectRef } from '../ir/object-ref.ts';
+import { type ObjectRef, describeRef, refKey } from '../ir/object-ref.ts';
 import type { ConditionIntent, EntriesReport, EntryReport, ListenerReport, WholeReport } from '../ir/report.ts';
 import type { GatewayClass } from '../kube/types/gateway-api.ts';
 import { type Problem, describeProblems } from '../policy/problem.ts';
@@ -159,13 +159,20 @@ function parentConditions(parent: ParentAttachment, facts: RouteFacts, { ref, re
       ? routeCondition.unresolved(first.reason, [...new Set(unresolved.map((u) => u.message))].join('; '))
       : routeCondition.resolvedRefs,
     ...partially,
-    programmedRoute(facts.rejected(ref), dropped, replaced),
+    programmedRoute(refusedFor(ref, rules, facts.rejected), dropped, replaced),
   ];
 }
 
+/** What was refused of the route itself, and of the backends that it leads to, which have no status of their own. */
+function refusedFor(ref: ObjectRef, rules: readonly RuleOutcome[], rejected: Rejected): readonly string[] {
+  const backends = new Map(rules.flatMap((r) => r.clusters).map(({ origin }) => [refKey(origin), origin]));
+  const said = (what: string, messages: readonly string[]): readonly string[] =>
+    messages.length === 0 ? [] : [`The proxy refused ${what}, ${rejectedHint}: ${messages.join('; ')}`];
+  return [...said('the route', rejected(ref)), ...[...backends.values()].flatMap((b) => said(describeRef(b), rejected(b)))];
+}
+
 function programmedRoute(refused: readonly string[], dropped: readonly Problem[], replaced: readonly Problem[]): ConditionIntent {
-  if (refused.length > 0)
-    return routeCondition.notProgrammed('Rejected', `The proxy refused the route, ${rejectedHint}: ${refused.join('; ')}`);
+  if (refused.length > 0) return routeCondition.notProgrammed('Rejected', refused.join('; '));
   if (dropped.length > 0) return routeCondition.notProgrammed('RouteRuleDropped', `Dropped Rule: ${describeProblems(dropped)}`);
   if (replaced.length > 0) return routeCondition.notProgrammed('RouteRuleReplaced', `Replaced Rule: ${describeProblems(replaced)}`);
   return routeCondition.programmed;

@@ -19,8 +19,9 @@ import { wire } from '../../src/cmd/wiring.ts';
 import type { Place } from '../../src/ir/backend.ts';
 import { describeRef } from '../../src/ir/object-ref.ts';
 import type { StatusReport } from '../../src/ir/report.ts';
-import { Graph, map } from '../../src/krt/index.ts';
+import { type Collection, Graph, map } from '../../src/krt/index.ts';
 import { describeProblem, watchFolder } from '../../src/kube/folder.ts';
+import type { XdsResource } from '../../src/xds/resource.ts';
 import { startXdsServer } from '../../src/xds/server.ts';
 import { createResourceStore } from '../../src/xds/store.ts';
 import { envoyPath } from './envoy.ts';
@@ -45,11 +46,18 @@ export interface LocalGateway {
   stop(): Promise<void>;
 }
 
+export interface LocalOptions {
+  /** Where the proxy is said to run. */
+  readonly placeOf?: () => Place;
+  /** Other bytes for a resource, such as Envoy refuses. */
+  readonly spoil?: (resource: XdsResource) => Uint8Array | undefined;
+}
+
 /** Starts the controller with one Gateway `default/gw`, whose listeners use only `ports`. */
 export async function startLocalGateway(
   files: Readonly<Record<string, string>>,
   ports: readonly number[],
-  placeOf: () => Place = () => ({}),
+  { placeOf = () => ({}), spoil }: LocalOptions = {},
 ): Promise<LocalGateway> {
   const folder = mkdtempSync(join(tmpdir(), 'kgateway-local-'));
   for (const [file, text] of Object.entries(files)) writeFileSync(join(folder, file), text);
@@ -67,7 +75,7 @@ export async function startLocalGateway(
   });
   const server = await startXdsServer({
     address: '127.0.0.1:0',
-    store: createResourceStore(wiring.resources),
+    store: createResourceStore(spoil ? spoiled(wiring.resources, spoil) : wiring.resources),
     ready: () => graph.whenSynced(),
     proxies: sources.proxies,
     rejections: sources.rejections,
@@ -114,6 +122,17 @@ export async function startLocalGateway(
       await server.close();
       rmSync(folder, { recursive: true, force: true });
     },
+  };
+}
+
+function spoiled(
+  resources: Collection<XdsResource>,
+  spoil: NonNullable<LocalOptions['spoil']>,
+): Pick<Collection<XdsResource>, 'subscribe'> {
+  const change = (r: XdsResource): XdsResource => ({ ...r, bytes: spoil(r) ?? r.bytes });
+  return {
+    subscribe: (handler, o) =>
+      resources.subscribe((events) => handler(events.map((e) => (e.type === 'delete' ? e : { ...e, new: change(e.new) }))), o),
   };
 }
 

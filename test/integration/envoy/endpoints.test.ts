@@ -68,7 +68,7 @@ beforeAll(async () => {
       ),
     },
     [80],
-    () => ({ zone: 'z1', node: 'n1' }),
+    { placeOf: () => ({ zone: 'z1', node: 'n1' }) },
   );
   await eventually('Envoy serves', async () => (await get('/any')).status === 200);
 });
