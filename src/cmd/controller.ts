@@ -70,6 +70,7 @@ export async function runController({ settings, log, ...o }: ControllerOptions):
     istioNamespace: settings.istioNamespace,
     bind: (l) => ({ address: listenAddress, port: l.port }),
     waypoints: settings.enableWaypoint,
+    inference: settings.enableInference,
     addresses: (gateways) =>
       proxyAddresses(graph, { ...sources, objects: sources.gateways, gateways, parameters: sources.gatewayParameters }),
   });
@@ -88,7 +89,12 @@ export async function runController({ settings, log, ...o }: ControllerOptions):
   const announce = (): void => proxySettings.set({ settings: proxySettingsOf(settings, host, certificate?.current().ca) });
   announce();
 
-  const watches = startWatches(client, sources, wiring.wanted, { waypoints: settings.enableWaypoint, log });
+  const watches = startWatches(
+    client,
+    sources,
+    { ...wiring.wanted, pods: wiring.api.wantedPods },
+    { waypoints: settings.enableWaypoint, inference: settings.enableInference, log },
+  );
   const jwks = fetchJwks(wiring.wantedJwks, sources.jwks, { log });
   let waitingFor: string | undefined = 'the API server';
   const ready = (async () => {

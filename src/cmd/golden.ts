@@ -45,6 +45,7 @@ export function goldenText(input: string, output: string): string {
 const validate = loadValidator([
   join(root, 'manifests/gateway-api'),
   join(root, 'manifests/gateway-api-legacy'),
+  join(root, 'manifests/inference-extension'),
   join(root, 'charts/kgateway-crds/templates'),
 ]);
 
@@ -59,6 +60,7 @@ export function translateYaml(text: string): Translation {
   const sources = createSources(graph);
   const wiring = wire(graph, sources, {
     waypoints: true,
+    inference: true,
     bind: podBinding,
     addresses: (gateways) => map(graph, gateways, { name: 'Addresses' }, (_ctx, view) => ({ gateway: view.key, addresses: ['192.0.2.1'] })),
   });

@@ -68,6 +68,7 @@ export async function runLocal(o: LocalOptions): Promise<Local> {
   const places = new Places();
   const wiring = wire(graph, sources, {
     waypoints: true,
+    inference: true,
     bind: (l) => ({ address: places.addressOf(l.scope), port: unprivileged(l.port) }),
     addresses: (gateways) =>
       map(graph, gateways, { name: 'Addresses' }, (_ctx, view) => ({ gateway: view.key, addresses: [places.addressOf(view.key)] })),

@@ -36,6 +36,7 @@ async function local(folder: string | undefined): Promise<void> {
     crdFolders: [
       join(root, 'manifests/gateway-api'),
       join(root, 'manifests/gateway-api-legacy'),
+      join(root, 'manifests/inference-extension'),
       join(root, 'charts/kgateway-crds/templates'),
     ],
     log: createLogger(process.env['KGW_LOG_LEVEL'] ?? 'warn', 2),

@@ -125,12 +125,25 @@ export function observe(m: Metrics, o: Observed): void {
     c.inc(labels, value);
   };
   for (const s of o.graph.stats()) collectionMetrics(m, s, total);
-  for (const r of o.reflectors) {
-    const resource = resourceName(r.resource);
-    total('kgateway_watch_events_total', { resource }, r.events);
-    total('kgateway_watch_relists_total', { resource }, r.relists);
-    total('kgateway_watch_errors_total', { resource }, r.errors);
-    m.gauge('kgateway_watch_last_event_timestamp_seconds').set({ resource }, r.lastEventAt / 1000);
+  // Pods of several InferencePools have a watch each.
+  for (const [resource, reflectors] of Map.groupBy(o.reflectors, (r) => resourceName(r.resource))) {
+    const sum = (count: (r: Reflector) => number): number => reflectors.reduce((all, r) => all + count(r), 0);
+    total(
+      'kgateway_watch_events_total',
+      { resource },
+      sum((r) => r.events),
+    );
+    total(
+      'kgateway_watch_relists_total',
+      { resource },
+      sum((r) => r.relists),
+    );
+    total(
+      'kgateway_watch_errors_total',
+      { resource },
+      sum((r) => r.errors),
+    );
+    m.gauge('kgateway_watch_last_event_timestamp_seconds').set({ resource }, Math.max(...reflectors.map((r) => r.lastEventAt)) / 1000);
   }
   const active = m.gauge('kgateway_envoy_xds_rejects_active');
   active.reset();

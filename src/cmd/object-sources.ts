@@ -30,6 +30,7 @@ export function objectSources(sources: ObjectSources): Readonly<Record<string, S
     ServiceEntry: sources.serviceEntries,
     WorkloadEntry: sources.workloadEntries,
     Pod: sources.pods,
+    InferencePool: sources.inferencePools,
     RequestAuthentication: sources.requestAuthentications,
   };
   return table as Readonly<Record<string, unknown>> as Readonly<Record<string, Source<KubeObject>>>;

@@ -45,6 +45,12 @@ export const settingsTable = {
     false,
     'Make the GatewayClass kgateway-waypoint and serve its Gateways: waypoints of an Istio ambient mesh.',
   ),
+  enableInference: setting(
+    'KGW_ENABLE_INFER_EXT',
+    'boolean',
+    false,
+    'Serve routes to InferencePools (Gateway API Inference Extension) and watch the Pods of those that routes lead to.',
+  ),
   gatewayClassParametersRefs: setting(
     'KGW_GATEWAY_CLASS_PARAMETERS_REFS',
     'string',

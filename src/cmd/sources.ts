@@ -18,6 +18,7 @@ import type {
   UDPRoute,
 } from '../kube/types/gateway-api.ts';
 import type { XListenerSet } from '../kube/types/gateway-api-legacy.ts';
+import type { InferencePool } from '../kube/types/inference.ts';
 import type { ServiceEntry, WorkloadEntry } from '../kube/types/istio-networking.ts';
 import type { AuthorizationPolicy, RequestAuthentication } from '../kube/types/istio-security.ts';
 import { type KubeObject, keyOf } from '../kube/types/meta.ts';
@@ -52,10 +53,13 @@ export interface ObjectSources {
   readonly directResponses: Source<DirectResponse>;
   /** Of Istio's: the ConfigMap that holds its MeshConfig, and no other. */
   readonly authorizationPolicies: Source<AuthorizationPolicy>;
-  /** These of Istio's mesh, and the Pods, are empty unless waypoints are enabled. */
+  /** These of Istio's mesh are empty unless waypoints are enabled. */
   readonly serviceEntries: Source<ServiceEntry>;
   readonly workloadEntries: Source<WorkloadEntry>;
+  /** All with waypoints, else those of InferencePools. */
   readonly pods: Source<Pod>;
+  /** Empty unless inference is enabled. */
+  readonly inferencePools: Source<InferencePool>;
   readonly requestAuthentications: Source<RequestAuthentication>;
 }
 
@@ -101,6 +105,7 @@ export function createSources(g: Graph): Sources {
     serviceEntries: versioned<ServiceEntry>('ServiceEntry'),
     workloadEntries: objects<WorkloadEntry>('WorkloadEntry'),
     pods: versioned<Pod>('Pod'),
+    inferencePools: objects<InferencePool>('InferencePool'),
     requestAuthentications: objects<RequestAuthentication>('RequestAuthentication'),
     proxies: source<ConnectedProxy>(g, { name: 'ConnectedProxy', key: (p) => p.id }),
     rejections: source<Rejection>(g, { name: 'Rejection', key: rejectionKey }),

@@ -1,9 +1,10 @@
 /** Which kinds are watched in a cluster, and where they go. */
 import type { Wanted } from '../gateway/wanted.ts';
-import type { Source } from '../krt/index.ts';
+import type { Collection, Source } from '../krt/index.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { type ReferencedReflector, reflectReferenced } from '../kube/referenced.ts';
 import { type Reflector, type ReflectorOptions, reflect } from '../kube/reflector.ts';
+import { type ObjectSelection, reflectSelected } from '../kube/selected.ts';
 import {
   AuthorizationPolicies,
   BackendTLSPolicies,
@@ -15,6 +16,7 @@ import {
   GatewayParameters,
   Gateways,
   HTTPRoutes,
+  InferencePools,
   GRPCRoutes,
   ListenerSets,
   Namespaces,
@@ -68,6 +70,12 @@ export const watched: readonly Resource[] = [
 /** Kinds that are watched for waypoints alone. Those of Istio may not be installed: then there are none. */
 export const watchedForWaypoints: readonly Resource[] = [ServiceEntries, WorkloadEntries, Pods];
 
+/** Kinds that are watched for inference alone. Likewise. */
+export const watchedForInference: readonly Resource[] = [InferencePools];
+
+/** Which objects of kinds that are not watched whole are read. */
+export type WantedParts = Wanted & { readonly pods: Collection<ObjectSelection> };
+
 export interface Watches {
   readonly reflectors: readonly Reflector[];
   /** Resolves when all referenced Secrets and ConfigMaps were read. */
@@ -79,28 +87,36 @@ export interface Watches {
 export function startWatches(
   client: KubeClient,
   sources: Sources,
-  wanted: Wanted,
-  { waypoints, log }: { readonly waypoints: boolean; readonly log: Logger },
+  wanted: WantedParts,
+  { waypoints, inference, log }: { readonly waypoints: boolean; readonly inference: boolean; readonly log: Logger },
 ): Watches {
   const byKind = objectSources(sources);
   const failed = (resource: Resource) => (error: Error) =>
     log.warn({ resource: resourceName(resource), err: error }, 'a watch failed; it goes on by itself');
-  const reflectors: Reflector[] = [...watched, ...(waypoints ? watchedForWaypoints : [])].map((resource) => {
+  const optional = [waypoints ? watchedForWaypoints : [], inference ? watchedForInference : []].flat();
+  const reflectors: Reflector[] = [...watched, ...optional].map((resource) => {
     const source = byKind[resource.kind] as Source<KubeObject>;
     return reflect(client, resource, source, { onError: failed(resource), ...parts.get(resource) });
   });
-  if (!waypoints) for (const { kind } of watchedForWaypoints) byKind[kind]?.markSynced();
+  for (const { kind } of [...watchedForWaypoints, ...watchedForInference]) {
+    if (!optional.some((r) => r.kind === kind)) byKind[kind]?.markSynced();
+  }
+  const selected = waypoints
+    ? []
+    : [reflectSelected(client, Pods, wanted.pods, sources.pods, { onError: failed(Pods), project: (pod) => workloadPart(pod) as Pod })];
   const referenced: readonly ReferencedReflector[] = [
     reflectReferenced(client, Secrets, wanted.secrets, sources.secrets, { onError: failed(Secrets) }),
     reflectReferenced(client, ConfigMaps, wanted.configMaps, sources.configMaps, { onError: failed(ConfigMaps) }),
   ];
   return {
-    reflectors: [...reflectors, ...referenced],
+    get reflectors() {
+      return [...reflectors, ...referenced, ...selected.flatMap((s) => s.reflectors)];
+    },
     settled: async () => {
-      await Promise.all(referenced.map((r) => r.settled()));
+      await Promise.all([...referenced, ...selected].map((r) => r.settled()));
     },
     stop: async () => {
-      await Promise.all([...reflectors, ...referenced].map((r) => r.stop()));
+      await Promise.all([...reflectors, ...referenced, ...selected].map((r) => r.stop()));
     },
   };
 }

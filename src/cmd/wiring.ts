@@ -31,6 +31,8 @@ export interface Surroundings {
   readonly bind: (l: Bound) => Binding;
   /** Serve waypoints: without them the mesh is not looked at. */
   readonly waypoints: boolean;
+  /** Serve InferencePools: without them nobody looks at Pods, unless waypoints do. */
+  readonly inference?: boolean;
   /** Where Istio keeps its MeshConfig; `istio-system` if absent. */
   readonly istioNamespace?: string;
   /** Addresses of the proxies of each Gateway. */
@@ -56,7 +58,7 @@ export function wire(g: Graph, sources: Sources, surroundings: Surroundings): Wi
   const istioNamespace = surroundings.istioNamespace ?? 'istio-system';
   const wanted = wantedObjects(g, inputs, [`${istioNamespace}/${meshConfigMap}`]);
   const mesh = surroundings.waypoints ? meshApi(g, sources) : undefined;
-  const api = gatewayApi(g, inputs, mesh);
+  const api = gatewayApi(g, inputs, mesh, surroundings.inference ? sources : undefined);
   const { policyStatuses, wantedJwks, ...authorized } = secured(g, sources, api, mesh, istioNamespace);
   const senders = ingressToWaypoint(g, { gateways: api.gateways, pods: sources.pods, mesh }, proxyName);
   const resources = xdsResources(g, { ...api, ...authorized, ...senders }, surroundings.bind);

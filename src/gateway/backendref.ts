@@ -7,6 +7,7 @@
  * A reference that does not resolve stays in the route with its weight and without a cluster, so that its share is answered with 500.
  */
 import type { Cluster } from '../ir/backend.ts';
+import type { EndpointPicker } from '../ir/route.ts';
 import type { Ctx } from '../krt/index.ts';
 import type { ParentReference } from '../kube/types/gateway-api.ts';
 import { type UnresolvedReason, gatewayGroup } from './conditions.ts';
@@ -21,8 +22,13 @@ export interface BackendTarget {
   readonly port?: number;
 }
 
-export type ResolvedBackend =
-  { readonly ok: true; readonly cluster: Cluster } | { readonly ok: false; readonly reason: UnresolvedReason; readonly message: string };
+export type ResolvedBackend = (
+  | { readonly ok: true; readonly cluster: Cluster; readonly picker?: Omit<EndpointPicker, 'cluster'> & { readonly cluster: Cluster } }
+  | { readonly ok: false; readonly reason: UnresolvedReason; readonly message: string }
+) & {
+  /** The InferencePool that it is, `namespace/name`. */
+  readonly pool?: string;
+};
 
 /** A target whose kind is known and which the reference may name. */
 export interface PermittedTarget {

@@ -34,6 +34,8 @@ import { backendTlsStatuses } from './backendtlspolicy-status.ts';
 import { type Slices, endpointsOf, sharedEndpointsOf, slicesOf } from './endpoints.ts';
 import { type GatewayView, certificatesOf, secretName, translateGateway } from './gateway.ts';
 import { hostOwnership } from './host-ownership.ts';
+import { type InferenceInputs, inferenceCollections } from './inference-collections.ts';
+import type { WantedPods } from './inferencepool-status.ts';
 import { type KgatewayInputs, type KgatewayKinds, kgatewayKinds } from './kgateway-kinds.ts';
 import { l4Collections } from './l4-collections.ts';
 import { type ListenerSetObject, listenerSetsOf } from './listenerset.ts';
@@ -93,6 +95,8 @@ export interface GatewayApi {
   readonly policies: Collection<Policy<RoutePolicies>>;
   readonly kgateway: KgatewayKinds;
   readonly backendTlsReports: Collection<StatusReport>;
+  readonly poolReports: Collection<StatusReport>;
+  readonly wantedPods: Collection<WantedPods>;
 }
 
 /** What the mesh has for waypoints. */
@@ -103,8 +107,8 @@ export interface MeshInputs {
   readonly serviceEntryEndpoints: Collection<Endpoints>;
 }
 
-/** Builds the collections. Without a mesh, Gateways of classes of waypoints are refused. */
-export function gatewayApi(g: Graph, inputs: GatewayApiInputs, mesh: MeshInputs | undefined): GatewayApi {
+/** Builds the collections. Without a mesh, Gateways of classes of waypoints are refused; without pools, references to InferencePools are. */
+export function gatewayApi(g: Graph, inputs: GatewayApiInputs, mesh: MeshInputs | undefined, pools?: InferenceInputs): GatewayApi {
   const grants = grantsOf(inputs.referenceGrants);
   const services = serviceViews(g, inputs.services);
   const namespaces = namespaceViews(g, inputs.namespaces);
@@ -131,9 +135,10 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs, mesh: MeshInputs 
   const policies = map(g, inputs.trafficPolicies, { name: 'TrafficPolicies' }, (_ctx, policy) => trafficPolicyKind.parse(policy));
   const policiesByTarget = policies.index('target', attachmentKeys);
 
+  const inference = inferenceCollections(g, pools, services);
   const bound = mesh?.boundServices ?? join(g, { name: 'BoundServices' }, []);
   const attachment = { gateways, listenerSets: inputs.listenerSets, namespaces, services: serviceParents(bound) };
-  const kinds = [serviceBackends(services), kgatewayBackends(kgateway.backends)];
+  const kinds = [serviceBackends(services), kgatewayBackends(kgateway.backends), inference.backends];
   const routes = routeCollections(g, inputs, { kinds, grants, directResponses: kgateway.directResponses }, attachment);
   const { rules, parents } = routes;
   const ports = servicePorts(g, bound, services, routes);
@@ -193,6 +198,7 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs, mesh: MeshInputs 
     map(g, clusters, { name: 'ServiceEndpoints' }, (ctx, cluster) => endpointsOf(ctx, { slices, services }, cluster)),
     map(g, sharedClusters, { name: 'SharedEndpoints' }, (ctx, cluster) => sharedEndpointsOf(ctx, slices, cluster)),
     ...(mesh ? [mesh.serviceEntryEndpoints] : []),
+    inference.endpoints,
   ]);
 
   return {
@@ -216,6 +222,7 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs, mesh: MeshInputs 
     policies,
     kgateway,
     backendTlsReports,
+    ...inference.reported(served),
   };
 }
 

@@ -143,5 +143,22 @@ export const route = {
     fails('kgateway.dev/Programmed', reason, why),
 } as const;
 
+/** Of InferencePools, for each Gateway. */
+export const inferencePool = {
+  accepted: holds('Accepted', 'Accepted', 'InferencePool accepted by the Gateway'),
+  pickerMissing: fails(
+    'Accepted',
+    'EndpointPickerRefMissing',
+    'spec.endpointPickerRef is required: name the Service of an endpoint picker. To balance Pods without one, use a Service',
+  ),
+  routeNotAccepted: fails(
+    'Accepted',
+    'HTTPRouteNotAccepted',
+    'The Gateway accepts none of the routes that lead here: see their conditions Accepted',
+  ),
+  resolvedRefs: holds('ResolvedRefs', 'ResolvedRefs', 'Successfully resolved all references'),
+  invalidPicker: (why: string): ConditionIntent => fails('ResolvedRefs', 'InvalidExtensionRef', why),
+} as const;
+
 /** Reasons of `ResolvedRefs=False` on routes. */
 export type UnresolvedReason = 'RefNotPermitted' | 'InvalidKind' | 'BackendNotFound' | 'UnsupportedProtocol';

@@ -30,6 +30,7 @@ function start(objects: Iterable<KubeObject>): Running {
   const sources = createSources(graph);
   const wiring = wire(graph, sources, {
     waypoints: true,
+    inference: true,
     bind: podBinding,
     addresses: (gateways) => map(graph, gateways, { name: 'Addresses' }, (_ctx, view) => ({ gateway: view.key, addresses: ['192.0.2.1'] })),
   });

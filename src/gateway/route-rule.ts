@@ -49,6 +49,8 @@ export interface RuleOutcome {
   readonly dropped: readonly Problem[];
   /** Invalid filters: the rule was replaced by a 500. */
   readonly replaced: readonly Problem[];
+  /** InferencePools that it leads to, valid or not: `namespace/name`. Absent: none. */
+  readonly pools?: readonly string[];
 }
 
 export interface TranslatedRule extends RuleOutcome {
@@ -69,6 +71,9 @@ export interface Delegate {
   /** `group/kind/namespace/name`, for messages. */
   readonly target: string;
 }
+
+/** Where a backendRef leads: the part of a WeightedBackend that it decides. */
+type ResolvedCluster = Required<Pick<WeightedBackend, 'cluster'>> & Pick<WeightedBackend, 'picker'>;
 
 /** Body of the answer that stands in for a rule that could not be translated whole; kgateway's wording. */
 export const replacedBody = 'invalid route configuration detected and replaced with a direct response.';
@@ -123,22 +128,26 @@ export function translateRule(ctx: Ctx, inputs: RuleInputs, from: GrantSubject, 
   replaced.push(...rule.problems);
   const session = sessionOf(rule.sessionPersistence, id.name, `${id.field}.sessionPersistence`, replaced);
 
-  const resolve = (ref: BackendTarget): string | undefined => {
+  const pools = new Set<string>();
+  const resolve = (ref: BackendTarget): ResolvedCluster | undefined => {
     const backend = resolveBackend(ctx, inputs, from, ref);
+    if (backend.pool !== undefined) pools.add(backend.pool);
     if (!backend.ok) {
       unresolved.push({ reason: backend.reason, message: backend.message });
       return undefined;
     }
-    clusters.push(backend.cluster);
-    return backend.cluster.name;
+    const { cluster, picker } = backend;
+    clusters.push(cluster, ...(picker ? [picker.cluster] : []));
+    return { cluster: cluster.name, ...(picker && { picker: { ...picker, cluster: picker.cluster.name } }) };
   };
   const delegated = delegatesOf(from, rule.backendRefs ?? [], `${id.field}.backendRefs`, replaced);
   const backends = (rule.backendRefs ?? []).flatMap((ref, i) =>
     delegated.some((d) => d.ref === i) ? [] : [weightedBackend(ref, `${id.field}.backendRefs[${i}]`, resolve, replaced)],
   );
   const mirrors = filters.mirrors.flatMap((mirror): Mirror[] => {
-    const cluster = resolve(mirror.backendRef);
-    return cluster === undefined ? [] : [{ cluster, millionths: mirrorShare(mirror) }];
+    // What is mirrored to an InferencePool goes to any of its endpoints: there is nobody to ask, for the answer is not waited for.
+    const backend = resolve(mirror.backendRef);
+    return backend ? [{ cluster: backend.cluster, millionths: mirrorShare(mirror) }] : [];
   });
 
   if (dropped.length > 0) return { extensionRefs: [], clusters: [], unresolved, dropped, replaced };
@@ -177,6 +186,7 @@ export function translateRule(ctx: Ctx, inputs: RuleInputs, from: GrantSubject, 
     unresolved,
     dropped,
     replaced,
+    ...(pools.size > 0 && { pools: [...pools] }),
   };
 }
 
@@ -294,10 +304,10 @@ function redirectOf(filter: HTTPRequestRedirectFilter, prefix: string, field: st
 function weightedBackend(
   ref: HTTPBackendRef,
   field: string,
-  resolve: (ref: BackendTarget) => string | undefined,
+  resolve: (ref: BackendTarget) => ResolvedCluster | undefined,
   problems: Problem[],
 ): WeightedBackend {
-  const cluster = resolve(ref);
+  const resolved = resolve(ref);
   let requestHeaders: HeaderModifier | undefined;
   let responseHeaders: HeaderModifier | undefined;
   let hostRewrite: string | undefined;
@@ -315,7 +325,7 @@ function weightedBackend(
   }
   return {
     weight: ref.weight ?? 1,
-    ...(cluster !== undefined && { cluster }),
+    ...resolved,
     ...(requestHeaders && { requestHeaders }),
     ...(responseHeaders && { responseHeaders }),
     ...(hostRewrite !== undefined && { hostRewrite }),

@@ -34,6 +34,16 @@ export interface ServedRoute {
   readonly replaced: readonly Problem[];
   /** References to other HTTPRoutes that none of them fulfils. */
   readonly unresolved: readonly UnresolvedRef[];
+  /** InferencePools that it leads to. Absent: none. */
+  readonly pools?: readonly PoolUse[];
+}
+
+/** An InferencePool behind a route at a Gateway: keys of both. */
+export interface PoolUse {
+  readonly pool: string;
+  readonly gateway: string;
+  /** The Gateway accepts the route. */
+  readonly accepted: boolean;
 }
 
 export interface ClusterUse {
@@ -101,6 +111,7 @@ class Placement {
   readonly #replaced = new Map<string, Problem>();
   readonly #unresolved = new Map<string, UnresolvedRef>();
   readonly #lookups: Lookups;
+  readonly #pools: PoolUse[] = [];
   readonly #route: RouteParents;
   readonly #translated: RouteRules;
 
@@ -114,6 +125,9 @@ class Placement {
     for (const listener of parent.listeners) {
       if (listener.valid) this.#atListener(gateway, listener, parent.delegation);
     }
+    for (const pool of new Set(this.#translated.rules.flatMap((r) => r.pools ?? []))) {
+      this.#pools.push({ pool, gateway: gateway.key, accepted: parent.acceptance.status === 'True' });
+    }
   }
 
   result(): ServedRoute {
@@ -124,6 +138,7 @@ class Placement {
       attachments: [...this.#outcomes.values()],
       replaced: [...this.#replaced.values()],
       unresolved: [...this.#unresolved.values()],
+      ...(this.#pools.length > 0 && { pools: this.#pools }),
     };
   }
 

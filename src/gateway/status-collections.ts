@@ -104,6 +104,7 @@ export function gatewayApiStatuses(g: Graph, inputs: GatewayApiInputs, api: Gate
     kgatewayStatuses(g, api.kgateway, { rejected: rejectedOf, outcomes }),
     policyStatuses(g, inputs, api, outcomes),
     api.backendTlsReports,
+    api.poolReports,
   ]);
 }
 

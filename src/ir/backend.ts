@@ -17,17 +17,19 @@ export interface Cluster {
   /** Name of the Service's port: how EndpointSlices refer to it. */
   readonly portName: string;
   readonly origin: ObjectRef;
-  /** Absent: the addresses are those of EndpointSlices. `mesh`: of a ServiceEntry. `static`: these. `dns`: the proxy resolves names. */
-  readonly discovery?: { readonly from: 'mesh' } | { readonly from: 'static' | 'dns'; readonly endpoints: readonly Endpoint[] };
+  /** Absent: those of EndpointSlices. `mesh`: of a ServiceEntry. `pods`: of an InferencePool. `static`: these. `dns`: the proxy resolves names. */
+  readonly discovery?: { readonly from: 'mesh' | 'pods' } | { readonly from: 'static' | 'dns'; readonly endpoints: readonly Endpoint[] };
   /** Absent: plain text. */
   readonly tls?: UpstreamTls;
+  /** `pool`: an endpoint picker chooses the endpoint of each request. `fail-open-picker`: it is one that requests go on without. */
+  readonly inference?: 'pool' | 'fail-open-picker';
 }
 
-/** TLS to a backend, whose certificate is always verified. */
+/** TLS to a backend, whose certificate is verified unless `anybody` is trusted, which only endpoint pickers are. */
 export interface UpstreamTls {
   readonly sni: string;
   /** Who may have signed it: the CAs of the proxy's image, those given, or nobody, so that every connection fails. */
-  readonly trust: 'system' | 'nobody' | { readonly pem: string };
+  readonly trust: 'system' | 'nobody' | 'anybody' | { readonly pem: string };
   /** One of these must be in it. */
   readonly subjectAltNames: readonly { readonly type: 'dns' | 'uri'; readonly value: string }[];
 }

@@ -45,6 +45,19 @@ export function backendStatName(namespace: string, name: string, variant = ''): 
   return `backend_${namespace}_${name}_0${variant && `_${variant}`}`;
 }
 
+/** Variants of the cluster of a Service that is an endpoint picker: it speaks gRPC and, most often, TLS that nobody can verify. */
+export const endpointPickerVariants = { close: 'endpoint-picker', open: 'endpoint-picker-fail-open' } as const;
+
+/** `inferencepool|demo|llama`: the Pods of an InferencePool. */
+export function inferencePoolClusterName(namespace: string, name: string): string {
+  return `inferencepool|${namespace}|${name}`;
+}
+
+/** `inferencepool_demo_llama`. */
+export function inferencePoolStatName(namespace: string, name: string): string {
+  return `inferencepool_${namespace}_${name}`;
+}
+
 /** A cluster that never exists: the weighted share of an invalid backend goes there and is answered with 500. */
 export const invalidBackendCluster = 'invalid-backend';
 

@@ -55,6 +55,17 @@ export interface WeightedBackend {
   readonly requestHeaders?: HeaderModifier;
   readonly responseHeaders?: HeaderModifier;
   readonly hostRewrite?: string;
+  /** Asked for each request which endpoints of the cluster are to serve it. */
+  readonly picker?: EndpointPicker;
+}
+
+/** An endpoint picker of the Gateway API Inference Extension. */
+export interface EndpointPicker {
+  readonly cluster: string;
+  /** What it is called in requests to it: a host name, which the name of the cluster is not. */
+  readonly authority: string;
+  /** When it does not answer the proxy chooses the endpoint itself; else the request is refused. */
+  readonly failOpen: boolean;
 }
 
 export interface Mirror {

@@ -28,6 +28,7 @@ import type {
   UDPRoute,
 } from './types/gateway-api.ts';
 import type { XListenerSet } from './types/gateway-api-legacy.ts';
+import type { InferencePool } from './types/inference.ts';
 import type { DestinationRule, ServiceEntry, WorkloadEntry } from './types/istio-networking.ts';
 import type { AuthorizationPolicy, RequestAuthentication } from './types/istio-security.ts';
 import type { KubeObject } from './types/meta.ts';
@@ -112,6 +113,8 @@ export const Backends = define(kgateway, 'v1alpha1', 'Backend', 'backends');
 export const DirectResponses = define(kgateway, 'v1alpha1', 'DirectResponse', 'directresponses');
 export const GatewayExtensions = define(kgateway, 'v1alpha1', 'GatewayExtension', 'gatewayextensions');
 export const GatewayParameters = define(kgateway, 'v1alpha1', 'GatewayParameters', 'gatewayparameters');
+
+export const InferencePools = define<InferencePool>('inference.networking.k8s.io', 'v1', 'InferencePool', 'inferencepools');
 
 const istioNetworking = 'networking.istio.io';
 export const ServiceEntries = define<ServiceEntry>(istioNetworking, 'v1', 'ServiceEntry', 'serviceentries');

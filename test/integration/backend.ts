@@ -55,6 +55,8 @@ export async function startBackend(name: string, { h2c = false, port = 0, addres
     });
   };
   const server = h2c ? (createHttp2Server(answer as never) as unknown as Server) : createServer(answer);
+  // A connection that is closed when it was idle may have a request on its way.
+  server.keepAliveTimeout = 0;
   // A WebSocket in what matters to a proxy: after the upgrade, bytes go both ways.
   server.on('upgrade', (request, socket) => {
     seen.push(request.url ?? '');

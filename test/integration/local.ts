@@ -70,6 +70,7 @@ export async function startLocalGateway(
   const sources = createSources(graph);
   const wiring = wire(graph, sources, {
     waypoints: true,
+    inference: true,
     bind: (l) => ({ address: '127.0.0.1', port: places.get(l.port) ?? 0 }),
     addresses: (gateways) => map(graph, gateways, { name: 'Addresses' }, (_ctx, view) => ({ gateway: view.key, addresses: ['127.0.0.1'] })),
   });
@@ -94,6 +95,7 @@ export async function startLocalGateway(
       validate: loadValidator([
         join(root, 'manifests/gateway-api'),
         join(root, 'manifests/gateway-api-legacy'),
+        join(root, 'manifests/inference-extension'),
         join(root, 'charts/kgateway-crds/templates'),
       ]),
       poll: 60_000,

@@ -12,7 +12,7 @@ stops the installation; of any other NOTES.txt tells. `fine` lists what may stan
 - { path: {{ $name }}, stop: true, say: "move it to controller.{{ $name }}" }
 {{- end }}
 - { path: agentgateway.enabled, say: "there is no class agentgateway" }
-- { path: inferenceExtension.enabled, say: "routes to an InferencePool are reported as unresolved" }
+- { path: inferenceExtension.autoProvision, say: "no endpoint picker is deployed for an InferencePool: its endpointPickerRef names one" }
 - { path: serviceEntriesExclusionLabelSelectors, say: "ServiceEntries are not read" }
 - { path: controller.enableAwsEc2Discovery, say: "EC2 instances are not read" }
 - { path: controller.awsEc2RefreshInterval, fine: ["30s"], say: "EC2 instances are not read" }

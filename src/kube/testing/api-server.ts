@@ -81,7 +81,12 @@ export async function testApiServer(kinds: readonly Resource[]): Promise<TestApi
   };
   const record = (type: Change['type'], resource: string, object: Stored): void => {
     history.push({ version, type, resource, object });
-    for (const w of watchers) if (w.resource === resource && w.matches(object)) w.send(type, object);
+    for (const w of watchers) {
+      if (w.resource !== resource) continue;
+      // What a selection loses is deleted as far as its watch can see.
+      if (w.matches(object)) w.send(type, object);
+      else if (type === 'MODIFIED') w.send('DELETED', object);
+    }
   };
   const nameOf = (o: KubeObject | Stored): string =>
     o.metadata.namespace ? `${o.metadata.namespace}/${o.metadata.name}` : o.metadata.name;
@@ -191,12 +196,14 @@ export async function testApiServer(kinds: readonly Resource[]): Promise<TestApi
     }
   };
 
-  const select = (target: Target): ((o: Stored) => boolean) => {
-    return (o) => target.namespace === undefined || o.metadata.namespace === target.namespace;
+  const select = (target: Target, q: URLSearchParams): ((o: Stored) => boolean) => {
+    const labels = (q.get('labelSelector') ?? '').split(',').flatMap((s) => (s === '' ? [] : [s.split('=') as [string, string]]));
+    const inNamespace = (o: Stored): boolean => target.namespace === undefined || o.metadata.namespace === target.namespace;
+    return (o) => inNamespace(o) && labels.every(([name, value]) => (o.metadata['labels'] as Json | undefined)?.[name] === value);
   };
 
   const list = (target: Target, q: URLSearchParams, response: ServerResponse, view: (o: Stored) => unknown): void => {
-    const all = [...kind(resourceName(target.resource)).values()].filter(select(target));
+    const all = [...kind(resourceName(target.resource)).values()].filter(select(target, q));
     const [from, at] = (q.get('continue') ?? `0:${version}`).split(':').map(Number) as [number, number];
     if (at < compactedTo) {
       status(response, 410, 'Expired', 'The provided continue parameter is too old');
@@ -229,7 +236,7 @@ export async function testApiServer(kinds: readonly Resource[]): Promise<TestApi
     };
     const bookmark = (annotations?: Json): unknown => ({ metadata: { resourceVersion: String(version), annotations } });
     const since = Number(q.get('resourceVersion') ?? 0);
-    const matches = select(target);
+    const matches = select(target, q);
     if (initial) {
       for (const o of kind(resourceName(target.resource)).values()) if (matches(o)) raw('ADDED', view(o));
       raw('BOOKMARK', bookmark({ 'k8s.io/initial-events-end': 'true' }));

@@ -26,6 +26,8 @@ test('preflights are answered first, who is not allowed takes no token, and refu
     'envoy.filters.http.stateful_session',
     'kgateway.transformation',
     'kgateway.header_transformation',
+    'kgateway.endpoint_headers',
+    'kgateway.endpoint_picker',
   ]);
 });
 

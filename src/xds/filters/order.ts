@@ -7,10 +7,12 @@
 import type { Authorization } from '../../ir/authorization.ts';
 import type { JwtAuthentication } from '../../ir/jwt.ts';
 import type { RoutePolicies } from '../../ir/policy.ts';
+import type { WeightedBackend } from '../../ir/route.ts';
 import type { Any } from '../proto/index.ts';
 import { buffer } from './buffer.ts';
 import { cors } from './cors.ts';
 import { customAuthorization } from './ext-authz.ts';
+import { endpointHeaders, endpointPicker } from './endpoint-picker.ts';
 import { jwtAuthn } from './jwt-authn.ts';
 import { localRateLimit } from './local-ratelimit.ts';
 import { rbacFilters } from './rbac.ts';
@@ -27,6 +29,8 @@ export interface PolicyFilter {
   readonly noop?: Any;
   /** Configuration of a route; undefined when its policies do not concern the filter. */
   readonly forRoute: (policies: RoutePolicies, routeName: string) => Any | undefined;
+  /** Configuration of a share of a route's traffic; undefined when the backend does not concern the filter. */
+  readonly forBackend?: (backend: WeightedBackend) => Any | undefined;
   /** Configuration of everything in a scope: what holds for whoever sends there, whichever route it takes. */
   readonly forScope?: (security: ScopeSecurity) => Any | undefined;
 }
@@ -47,6 +51,8 @@ export const policyFilters: readonly PolicyFilter[] = [
   statefulSession, // before the request is rewritten: the token is the client's, and the backend does not see it in its answers
   transformation, // last, and first to see responses: it works on what the backend gets and sends
   headerTransformation, // the same, for directions that need no Lua
+  endpointHeaders, // what follows is the only one to say where a request goes
+  endpointPicker, // sees requests as model servers get them, and only those that nothing before refused
 ];
 
 /** What the security of a scope configures on its RouteConfiguration, by the name of the filter. */

@@ -9,6 +9,7 @@ import {
   any,
   encode,
 } from '../proto/index.ts';
+import { inferenceOptions } from './inference-cluster.ts';
 import { upstreamTlsSocket } from './upstream-tls.ts';
 import { overAds } from './values.ts';
 
@@ -28,6 +29,7 @@ export function encodeCluster(cluster: Pick<Cluster, 'name' | 'statName'> & Part
     connect_timeout: { seconds: 5 },
     // An endpoint that leaves the set gets no more requests at once, whatever health checks say.
     ignore_health_on_host_removal: true,
+    ...(cluster.inference && inferenceOptions[cluster.inference]),
     ...(cluster.tls && { transport_socket: upstreamTlsSocket(cluster.tls, cluster.protocol ?? 'http1', clientCertificate) }),
     ...(cluster.protocol === 'http2' && {
       typed_extension_protocol_options: {

@@ -120,12 +120,23 @@ function actionOf(
 function destinationOf(backends: readonly WeightedBackend[]): Pick<RouteAction, 'cluster' | 'weighted_clusters'> | undefined {
   const [first, ...others] = backends.filter((b) => b.weight > 0);
   if (!first) return undefined;
-  if (others.length === 0 && !changesRequest(first)) return { cluster: first.cluster ?? invalidBackendCluster };
+  if (others.length === 0 && !isMoreThanPlace(first)) return { cluster: first.cluster ?? invalidBackendCluster };
   return { weighted_clusters: { clusters: [first, ...others].map(clusterWeight) } };
 }
 
-function changesRequest(backend: WeightedBackend): boolean {
-  return backend.requestHeaders !== undefined || backend.responseHeaders !== undefined || backend.hostRewrite !== undefined;
+/** True when a backend does something with a request, besides being its destination. */
+function isMoreThanPlace({ requestHeaders, responseHeaders, hostRewrite, picker }: WeightedBackend): boolean {
+  return requestHeaders !== undefined || responseHeaders !== undefined || hostRewrite !== undefined || picker !== undefined;
+}
+
+/** What each filter does on a share of the traffic. */
+function backendConfigs(backend: WeightedBackend): Pick<WeightedCluster_ClusterWeight, 'typed_per_filter_config'> {
+  if (!backend.picker) return {};
+  const configs = policyFilters.flatMap((filter) => {
+    const config = filter.forBackend?.(backend);
+    return config ? [[filter.name, config] as const] : [];
+  });
+  return { typed_per_filter_config: Object.fromEntries(configs) };
 }
 
 function clusterWeight(backend: WeightedBackend): WeightedCluster_ClusterWeight {
@@ -137,6 +148,7 @@ function clusterWeight(backend: WeightedBackend): WeightedCluster_ClusterWeight 
     response_headers_to_add: headersToAdd([backend.responseHeaders]),
     response_headers_to_remove: headersToRemove([backend.responseHeaders]),
     ...(backend.hostRewrite !== undefined && { host_rewrite_literal: backend.hostRewrite }),
+    ...backendConfigs(backend),
   };
 }
 

@@ -156,7 +156,10 @@ export function clustersOf(items: readonly { readonly rules: readonly RouteRule[
   for (const { rules } of items) {
     for (const { action } of rules) {
       if (action.type !== 'forward') continue;
-      for (const { cluster } of action.backends) if (cluster !== undefined) names.add(cluster);
+      for (const { cluster, picker } of action.backends) {
+        if (cluster !== undefined) names.add(cluster);
+        if (picker) names.add(picker.cluster);
+      }
       for (const { cluster } of action.mirrors) names.add(cluster);
     }
   }

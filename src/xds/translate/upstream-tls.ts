@@ -21,7 +21,7 @@ export function upstreamTlsSocket(
       sni: tls.sni,
       common_tls_context: {
         alpn_protocols: [protocol === 'http2' ? 'h2' : 'http/1.1'],
-        validation_context: validation(tls),
+        ...(tls.trust !== 'anybody' && { validation_context: validation(tls, tls.trust) }),
         ...(clientCertificate !== undefined && {
           tls_certificate_sds_secret_configs: [{ name: clientCertificate, sds_config: overAds }],
         }),
@@ -30,7 +30,7 @@ export function upstreamTlsSocket(
   };
 }
 
-function validation({ trust, subjectAltNames }: UpstreamTls): CertificateValidationContext {
+function validation({ subjectAltNames }: UpstreamTls, trust: Exclude<UpstreamTls['trust'], 'anybody'>): CertificateValidationContext {
   if (trust === 'nobody') return { verify_certificate_hash: [impossibleHash] };
   return {
     trusted_ca: trust === 'system' ? { filename: systemCas } : { inline_string: trust.pem },

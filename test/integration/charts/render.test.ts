@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { loadAll } from 'js-yaml';
 import { describe, expect, test } from 'vitest';
 import { settingsTable } from '../../../src/cmd/settings.ts';
-import { watched, watchedForWaypoints } from '../../../src/cmd/watches.ts';
+import { watched, watchedForInference, watchedForWaypoints } from '../../../src/cmd/watches.ts';
 import { leaseName } from '../../../src/cmd/leader.ts';
 import { xdsSecretName } from '../../../src/cmd/xds-certificate.ts';
 import { resourceName } from '../../../src/kube/resources.ts';
@@ -66,6 +66,7 @@ const everything = {
   'controller.horizontalPodAutoscaler': { maxReplicas: 3 },
   'controller.serviceMonitor.enabled': true,
   'waypoint.enabled': true,
+  'inferenceExtension.enabled': true,
   'controller.extraEnv': { KGW_LISTENER_BIND_IPV6: false },
 };
 const deploymentSpec = (objects: readonly Rendered[]) => objects.find((o) => o.kind === 'Deployment')?.spec;
@@ -180,9 +181,11 @@ describe('rights', () => {
       'trafficpolicies.gateway.kgateway.dev',
       'authorizationpolicies.security.istio.io',
       'requestauthentications.security.istio.io',
+      'inferencepools.inference.networking.k8s.io',
+      'backends.gateway.kgateway.dev',
     ];
     expect(rights(await rulesOf('ClusterRole'))).toEqual({
-      ...Object.fromEntries([...watched, ...watchedForWaypoints].map((r) => [resourceName(r), read])),
+      ...Object.fromEntries([...watched, ...watchedForWaypoints, ...watchedForInference].map((r) => [resourceName(r), read])),
       ...Object.fromEntries(
         withStatus.flatMap((name) => [
           [name, ['get', ...read]],
@@ -204,10 +207,20 @@ describe('rights', () => {
     });
   });
 
-  test('without waypoints leave Pods and the mesh alone', async () => {
+  test('without waypoints and inference leave Pods, the mesh and InferencePools alone', async () => {
     const rules = (await render()).find((o) => o.kind === 'ClusterRole')?.rules ?? [];
     const names = Object.keys(rights(rules));
-    expect(watchedForWaypoints.map(resourceName).filter((name) => names.includes(name))).toEqual([]);
+    expect([...watchedForWaypoints, ...watchedForInference].map(resourceName).filter((name) => names.includes(name))).toEqual([]);
+  });
+
+  test('with inference alone are for InferencePools and Pods', async () => {
+    const rules = (await render({ 'inferenceExtension.enabled': true })).find((o) => o.kind === 'ClusterRole')?.rules ?? [];
+    expect(rights(rules)).toMatchObject({
+      pods: ['list', 'watch'],
+      'inferencepools.inference.networking.k8s.io': ['get', 'list', 'watch'],
+      'inferencepools/status.inference.networking.k8s.io': ['patch'],
+    });
+    expect(Object.keys(rights(rules))).not.toContain('serviceentries.networking.istio.io');
   });
 
   test('in its own namespace are for its Lease and its certificate, by name', async () => {

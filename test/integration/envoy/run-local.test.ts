@@ -27,6 +27,7 @@ beforeAll(async () => {
     crdFolders: [
       join(root, 'manifests/gateway-api'),
       join(root, 'manifests/gateway-api-legacy'),
+      join(root, 'manifests/inference-extension'),
       join(root, 'charts/kgateway-crds/templates'),
     ],
     log: createLogger('error', 2),

@@ -2,13 +2,16 @@
 import { type Server, type Socket, connect, createServer } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Backend, startBackend } from '../backend.ts';
+import { pickerService, podOf, poolOf, poolRef } from '../inference.ts';
 import { type LocalGateway, echoOf, eventually, startLocalGateway } from '../local.ts';
+import { type Picker, selectionHeader, startPicker } from '../picker.ts';
 import { waypointClient, waypointGateway, waypointService as service } from '../waypoint.ts';
 
 let gateway: LocalGateway;
 let one: Backend;
 let two: Backend;
 let greeter: Server;
+let picker: Picker;
 
 const identity = (namespace: string): string => `spiffe://cluster.local/ns/${namespace}/sa/client`;
 const vip = '10.96.0.1';
@@ -30,6 +33,7 @@ const ofEcho = "{ group: '', kind: Service, name: echo, namespace: default, port
 beforeAll(async () => {
   one = await startBackend('one');
   two = await startBackend('two');
+  picker = await startPicker();
   greeter = createServer((socket) => socket.on('error', () => {}).end('220 ready\r\n'));
   await new Promise<void>((resolve) => greeter.listen(0, '127.0.0.1', resolve));
   const { port } = greeter.address() as { port: number };
@@ -43,6 +47,13 @@ beforeAll(async () => {
           '{ name: http, port: 80 }, { name: http-alt, port: 8080 }, { name: smtp, port: 25 }',
           `{ name: http, port: ${one.port} }, { name: http-alt, port: ${one.port} }, { name: smtp, port: ${port} }`,
         ) + service('two', ['10.96.0.2'], '{ name: http, port: 80 }', `{ name: http, port: ${two.port} }`),
+      'models.yaml': [
+        service('model', ['10.96.0.3'], '{ name: http, port: 80 }', '{ name: http, port: 1 }'),
+        route('model', "{ group: '', kind: Service, name: model }", `{ backendRefs: [${poolRef('model')}] }`),
+        poolOf('model', { ports: [one.port, two.port], picker: 'picker' }),
+        podOf('model', 'model', '127.0.0.1'),
+        pickerService('picker', picker, 'kubernetes.io/h2c'),
+      ].join(''),
       'routes.yaml': [
         route('producer', ofEcho, '{ matches: [{ path: { value: /two } }], backendRefs: [{ name: two, port: 80 }] }'),
         route('named', ofEcho, '{ backendRefs: [{ name: two, port: 80 }] }', "  hostnames: ['two.example.com']"),
@@ -67,6 +78,7 @@ afterAll(async () => {
   one.close();
   two.close();
   greeter.close();
+  await picker.close();
 });
 
 describe('without routes', () => {
@@ -120,6 +132,13 @@ describe('routes of a Service', () => {
     expect(echoOf(await get('/two', { port: 8080 })).service).toBe('two');
     expect((await get('/else', { port: 8080 })).status).toBe(404);
     expect(echoOf(await get('/two')).service).toBe('one');
+  });
+
+  test('lead to an InferencePool, where its picker chooses the endpoint', async () => {
+    const ask = async (port: number) => get('/', { address: '10.96.0.3', headers: { [selectionHeader]: `127.0.0.1:${port}` } });
+    await eventually('the picker is asked', async () => (await ask(one.port)).status === 200);
+    for (const { name, port } of [one, two, one]) expect(echoOf(await ask(port)).service).toBe(name);
+    expect(gateway.status('InferencePool default/model')).toMatchObject({ entries: [{ ref: { kind: 'Gateway', name: 'gw' } }] });
   });
 
   test('that name hosts hold for those, before those that do not', async () => {
