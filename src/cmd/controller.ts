@@ -68,6 +68,7 @@ export async function runController({ settings, log, ...o }: ControllerOptions):
   const listenAddress = settings.listenerBindIpv6 ? '::' : '0.0.0.0';
   const wiring = wire(graph, sources, {
     istioNamespace: settings.istioNamespace,
+    weightedRoutes: settings.weightedRoutes,
     bind: (l) => ({ address: listenAddress, port: l.port }),
     waypoints: settings.enableWaypoint,
     inference: settings.enableInference,

@@ -50,7 +50,7 @@ const validate = loadValidator([
 ]);
 
 /** Translates YAML documents through the whole graph, with every Gateway at 192.0.2.1. Throws when an object does not fit its CRD. */
-export function translateYaml(text: string): Translation {
+export function translateYaml(text: string, { weightedRoutes = true }: { readonly weightedRoutes?: boolean } = {}): Translation {
   const graph = new Graph({
     schedule: () => {},
     onError: (collection, key, error) => {
@@ -61,6 +61,7 @@ export function translateYaml(text: string): Translation {
   const wiring = wire(graph, sources, {
     waypoints: true,
     inference: true,
+    weightedRoutes,
     bind: podBinding,
     addresses: (gateways) => map(graph, gateways, { name: 'Addresses' }, (_ctx, view) => ({ gateway: view.key, addresses: ['192.0.2.1'] })),
   });

@@ -58,6 +58,12 @@ export const settingsTable = {
     'JSON: class name to {name, namespace} of its GatewayParameters.',
   ),
   istioNamespace: setting('KGW_ISTIO_NAMESPACE', 'string', 'istio-system', 'Where Istio keeps its MeshConfig (ConfigMap istio).'),
+  weightedRoutes: setting(
+    'KGW_WEIGHTED_ROUTE_PRECEDENCE',
+    'boolean',
+    false,
+    'Try routes of a host by their annotation kgateway.dev/route-weight first, whatever their matches.',
+  ),
   disableLeaderElection: setting('KGW_DISABLE_LEADER_ELECTION', 'boolean', false, 'Write without a Lease: for a single replica only.'),
   healthBindAddress: setting('KGW_HEALTH_BIND_ADDRESS', 'string', '0.0.0.0', 'Where /healthz and /readyz are served.'),
   healthPort: setting('KGW_HEALTH_PORT', 'number', 9093, 'Port of /healthz and /readyz.'),

@@ -35,6 +35,8 @@ export interface Surroundings {
   readonly inference?: boolean;
   /** Where Istio keeps its MeshConfig; `istio-system` if absent. */
   readonly istioNamespace?: string;
+  /** Try routes by their weights first (kgateway.dev/route-weight); not if absent. */
+  readonly weightedRoutes?: boolean;
   /** Addresses of the proxies of each Gateway. */
   readonly addresses: (
     gateways: Collection<GatewayView>,
@@ -58,7 +60,8 @@ export function wire(g: Graph, sources: Sources, surroundings: Surroundings): Wi
   const istioNamespace = surroundings.istioNamespace ?? 'istio-system';
   const wanted = wantedObjects(g, inputs, [`${istioNamespace}/${meshConfigMap}`]);
   const mesh = surroundings.waypoints ? meshApi(g, sources) : undefined;
-  const api = gatewayApi(g, inputs, mesh, surroundings.inference ? sources : undefined);
+  const options = { weightedRoutes: surroundings.weightedRoutes ?? false };
+  const api = gatewayApi(g, inputs, mesh, surroundings.inference ? sources : undefined, options);
   const { policyStatuses, wantedJwks, ...authorized } = secured(g, sources, api, mesh, istioNamespace);
   const senders = ingressToWaypoint(g, { gateways: api.gateways, pods: sources.pods, mesh }, proxyName);
   const resources = xdsResources(g, { ...api, ...authorized, ...senders }, surroundings.bind);

@@ -41,7 +41,7 @@ import { l4Collections } from './l4-collections.ts';
 import { type ListenerSetObject, listenerSetsOf } from './listenerset.ts';
 import { type KeyPair, keyPairOf } from './listener-certificate.ts';
 import { grantsOf } from './referencegrant.ts';
-import type { RuleOutcome } from './route-rule.ts';
+import type { RuleInputs, RuleOutcome } from './route-rule.ts';
 import { type RouteParents, type RouteRules } from './route.ts';
 import { type RouteInputs, routeCollections } from './routes.ts';
 import { type ClusterUse, type ServedRoute, hostRoutesKey, listenerBoundaries, serveRoute } from './served-route.ts';
@@ -107,8 +107,17 @@ export interface MeshInputs {
   readonly serviceEntryEndpoints: Collection<Endpoints>;
 }
 
+/** What an administrator decides about routes. */
+export type RouteOptions = Pick<RuleInputs, 'weightedRoutes'>;
+
 /** Builds the collections. Without a mesh, Gateways of classes of waypoints are refused; without pools, references to InferencePools are. */
-export function gatewayApi(g: Graph, inputs: GatewayApiInputs, mesh: MeshInputs | undefined, pools?: InferenceInputs): GatewayApi {
+export function gatewayApi(
+  g: Graph,
+  inputs: GatewayApiInputs,
+  mesh: MeshInputs | undefined,
+  pools: InferenceInputs | undefined,
+  { weightedRoutes }: RouteOptions,
+): GatewayApi {
   const grants = grantsOf(inputs.referenceGrants);
   const services = serviceViews(g, inputs.services);
   const namespaces = namespaceViews(g, inputs.namespaces);
@@ -139,7 +148,7 @@ export function gatewayApi(g: Graph, inputs: GatewayApiInputs, mesh: MeshInputs 
   const bound = mesh?.boundServices ?? join(g, { name: 'BoundServices' }, []);
   const attachment = { gateways, listenerSets: inputs.listenerSets, namespaces, services: serviceParents(bound) };
   const kinds = [serviceBackends(services), kgatewayBackends(kgateway.backends), inference.backends];
-  const routes = routeCollections(g, inputs, { kinds, grants, directResponses: kgateway.directResponses }, attachment);
+  const routes = routeCollections(g, inputs, { kinds, grants, directResponses: kgateway.directResponses, weightedRoutes }, attachment);
   const { rules, parents } = routes;
   const ports = servicePorts(g, bound, services, routes);
   const l4 = l4Collections(g, gateways, routes.l4Rules, routes.l4Parents);

@@ -139,7 +139,7 @@ export const route = {
   resolvedRefs: holds('ResolvedRefs', 'ResolvedRefs', 'Successfully resolved all references'),
   unresolved: (reason: string, why: string): ConditionIntent => fails('ResolvedRefs', reason, why),
   programmed: holds('kgateway.dev/Programmed', 'Programmed', 'Successfully programmed Route'),
-  notProgrammed: (reason: 'RouteRuleDropped' | 'RouteRuleReplaced' | 'Rejected', why: string): ConditionIntent =>
+  notProgrammed: (reason: 'RouteRuleDropped' | 'RouteRuleReplaced' | 'Rejected' | 'InvalidAnnotation', why: string): ConditionIntent =>
     fails('kgateway.dev/Programmed', reason, why),
 } as const;
 

@@ -108,11 +108,15 @@ export interface RuleId {
   readonly name: string;
   readonly origin: RouteRule['origin'];
   readonly field: string;
+  /** Of its redirects, whatever their filters say. */
+  readonly redirectStatus?: number | undefined;
 }
 
 /** What rules refer to. */
 export interface RuleInputs extends BackendInputs {
   readonly directResponses: DirectResponses;
+  /** Routes are tried by their weights first. */
+  readonly weightedRoutes: boolean;
 }
 
 /** Translates a rule. `from` is the route, as the subject of its references. */
@@ -159,7 +163,7 @@ export function translateRule(ctx: Ctx, inputs: RuleInputs, from: GrantSubject, 
       : answer
         ? { type: 'direct', ...answer }
         : filters.redirect
-          ? { type: 'redirect', redirect: filters.redirect }
+          ? { type: 'redirect', redirect: { ...filters.redirect, status: id.redirectStatus ?? filters.redirect.status } }
           : {
               type: 'forward',
               backends,

@@ -13,6 +13,8 @@ import { type AttachmentInputs, type ParentAttachment, attach } from './attachme
 import { routeSubject } from './backendref.ts';
 import { gatewayGroup } from './conditions.ts';
 import { type DelegationFacts, delegationFacts } from './delegation.ts';
+import type { Problem } from '../policy/problem.ts';
+import { routeAnnotations } from './route-annotations.ts';
 import type { GrantSubject } from './referencegrant.ts';
 import { attachToService } from './service-parent.ts';
 import type { RuleId, RuleInputs, RuleOutcome, TranslatedRule, UnresolvedRef } from './route-rule.ts';
@@ -37,6 +39,8 @@ export interface RouteRules<Outcome extends RuleOutcome = TranslatedRule> {
   readonly generation: number;
   readonly order: RouteOrder;
   readonly rules: readonly Outcome[];
+  /** What is wrong with annotations, which then have no effect. */
+  readonly ignored: readonly Problem[];
 }
 
 export interface RouteParents {
@@ -86,13 +90,17 @@ export function translateRules<Rule extends { readonly name?: string }, Outcome 
 ): RouteRules<Outcome> {
   const ref = routeRef(kind, route);
   const from = routeSubject(kind, ref.namespace, route.spec.parentRefs);
+  const rules = route.spec.rules ?? [];
+  const { weight, redirectStatus, problems: ignored } = routeAnnotations(route, rules);
   return {
     key: routeKey(kind, route),
     ref,
     generation: route.metadata.generation ?? 0,
-    order: orderOf(route),
-    rules: (route.spec.rules ?? []).map((rule, i) =>
+    order: { ...orderOf(route), ...(inputs.weightedRoutes && weight !== 0 && { weight }) },
+    ignored,
+    rules: rules.map((rule, i) =>
       translate(ctx, inputs, from, rule, {
+        redirectStatus: (rule.name === undefined ? undefined : redirectStatus.get(rule.name)) ?? redirectStatus.get(undefined),
         name: `${kind.toLowerCase()}/${ref.namespace}/${ref.name}/${ruleName(rule.name, i)}`,
         origin: { ...ref, section: ruleName(rule.name, i) },
         field: `spec.rules[${i}]`,

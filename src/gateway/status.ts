@@ -63,7 +63,13 @@ export function gatewayStatus(view: GatewayView, facts: GatewayFacts): WholeRepo
     form: 'whole',
     object: view.ref,
     generation: view.generation,
-    conditions: [view.acceptance, programmed(view, facts), view.unresolved ?? gatewayResolvedRefs(listeners), ...listenerSetsCondition(view), ...view.warnings],
+    conditions: [
+      view.acceptance,
+      programmed(view, facts),
+      view.unresolved ?? gatewayResolvedRefs(listeners),
+      ...listenerSetsCondition(view),
+      ...view.warnings,
+    ],
     listeners,
     fields: {
       ...(view.sets.length > 0 && { attachedListenerSets: attachedSets(view) }),
@@ -159,7 +165,7 @@ function parentConditions(parent: ParentAttachment, facts: RouteFacts, { ref, re
       ? routeCondition.unresolved(first.reason, [...new Set(unresolved.map((u) => u.message))].join('; '))
       : routeCondition.resolvedRefs,
     ...partially,
-    programmedRoute(refusedFor(ref, rules, facts.rejected), dropped, replaced),
+    programmedRoute(refusedFor(ref, rules, facts.rejected), dropped, replaced, facts.rules?.ignored ?? []),
   ];
 }
 
@@ -171,11 +177,24 @@ function refusedFor(ref: ObjectRef, rules: readonly RuleOutcome[], rejected: Rej
   return [...said('the route', rejected(ref)), ...[...backends.values()].flatMap((b) => said(describeRef(b), rejected(b)))];
 }
 
-function programmedRoute(refused: readonly string[], dropped: readonly Problem[], replaced: readonly Problem[]): ConditionIntent {
+function programmedRoute(
+  refused: readonly string[],
+  dropped: readonly Problem[],
+  replaced: readonly Problem[],
+  ignored: readonly Problem[],
+): ConditionIntent {
   if (refused.length > 0) return routeCondition.notProgrammed('Rejected', refused.join('; '));
-  if (dropped.length > 0) return routeCondition.notProgrammed('RouteRuleDropped', `Dropped Rule: ${describeProblems(dropped)}`);
-  if (replaced.length > 0) return routeCondition.notProgrammed('RouteRuleReplaced', `Replaced Rule: ${describeProblems(replaced)}`);
-  return routeCondition.programmed;
+  const found = (
+    [
+      ['RouteRuleDropped', 'Dropped Rule', dropped],
+      ['RouteRuleReplaced', 'Replaced Rule', replaced],
+      ['InvalidAnnotation', 'Ignored', ignored],
+    ] as const
+  ).filter(([, , problems]) => problems.length > 0);
+  const [worst] = found;
+  if (!worst) return routeCondition.programmed;
+  const why = found.map(([, what, problems]) => `${what}: ${describeProblems(problems)}`).join('; ');
+  return routeCondition.notProgrammed(worst[0], why);
 }
 
 /** Key of a listener of a Gateway in indexes. */

@@ -26,6 +26,11 @@ export function compareOrder(a: RouteOrder, b: RouteOrder): number {
   return compareText(a.created, b.created) || compareText(a.key, b.key);
 }
 
+/** Compares weights of routes: the higher one is tried first. */
+export function compareWeight(a: RouteOrder, b: RouteOrder): number {
+  return (b.weight ?? 0) - (a.weight ?? 0);
+}
+
 /** Byte order, not that of a locale: every replica must come to the same configuration. */
 export function compareText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;

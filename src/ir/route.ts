@@ -120,6 +120,8 @@ export interface RouteOrder {
   /** RFC 3339. */
   readonly created: string;
   readonly key: string;
+  /** Higher first, before anything else about two routes of a host is compared; 0 unless given. */
+  readonly weight?: number;
 }
 
 export interface ListenerEntry {

@@ -5,7 +5,10 @@ import { tokenVerifier } from './tokenreview.ts';
 const good = {
   authenticated: true,
   audiences: ['kgateway'],
-  user: { username: 'system:serviceaccount:demo:gw', extra: { 'authentication.kubernetes.io/pod-name': ['gw-1'], 'authentication.kubernetes.io/node-name': ['n-1'] } },
+  user: {
+    username: 'system:serviceaccount:demo:gw',
+    extra: { 'authentication.kubernetes.io/pod-name': ['gw-1'], 'authentication.kubernetes.io/node-name': ['n-1'] },
+  },
 };
 const jwt = (exp: number): string => `h.${Buffer.from(JSON.stringify({ exp })).toString('base64url')}.s`;
 

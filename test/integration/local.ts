@@ -71,6 +71,7 @@ export async function startLocalGateway(
   const wiring = wire(graph, sources, {
     waypoints: true,
     inference: true,
+    weightedRoutes: true,
     bind: (l) => ({ address: '127.0.0.1', port: places.get(l.port) ?? 0 }),
     addresses: (gateways) => map(graph, gateways, { name: 'Addresses' }, (_ctx, view) => ({ gateway: view.key, addresses: ['127.0.0.1'] })),
   });

@@ -6,7 +6,7 @@
  */
 import { hostScopeName, wildcardHost } from '../../ir/names.ts';
 import { type ObjectRef, refKey } from '../../ir/object-ref.ts';
-import { compareMatches, compareOrder, compareText } from '../../ir/precedence.ts';
+import { compareMatches, compareOrder, compareText, compareWeight } from '../../ir/precedence.ts';
 import type { HostRoutes, HttpMatch, RouteRule } from '../../ir/route.ts';
 import { type ScopeSecurity, policyFilters, scopeFilterConfigs } from '../filters/order.ts';
 import { type Any, type Route, type VirtualHost, any, encode } from '../proto/index.ts';
@@ -82,6 +82,7 @@ export function orderedRoutes(items: readonly HostRoutes[]): Route[] {
   );
   candidates.sort(
     (a, b) =>
+      compareWeight(a.host.order, b.host.order) ||
       compareMatches(a.match, b.match) ||
       Number(a.rule.yields ?? false) - Number(b.rule.yields ?? false) ||
       compareOrder(a.host.order, b.host.order) ||
