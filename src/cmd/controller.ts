@@ -224,6 +224,12 @@ function proxySettingsOf(settings: Settings, host: string, ca: string | undefine
       tag: settings.imageTag,
       pullPolicy: settings.imagePullPolicy as ProxySettings['image']['pullPolicy'],
     },
+    identity: {
+      image: settings.agentImage,
+      pullPolicy: settings.imagePullPolicy as ProxySettings['image']['pullPolicy'],
+      caAddress: settings.istioCaAddress || `istiod.${settings.istioNamespace}.svc:15012`,
+      clusterId: settings.istioClusterId,
+    },
     bindIPv6: settings.listenerBindIpv6,
   };
 }

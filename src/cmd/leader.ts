@@ -1,7 +1,7 @@
 /** What the leader alone does: statuses, proxies, the GatewayClass. Every other replica computes the same and waits. */
 import { type GatewayManifests, type DeployProblem, fieldManager, startApplier } from '../deploy/applier.ts';
 import { controllerName } from '../gateway/conditions.ts';
-import { inboundBindingAnnotation, waypointClassName, waypointPort } from '../gateway/waypoint-class.ts';
+import { inboundBindingAnnotation, hboneClassName, waypointClassName, waypointPort } from '../gateway/waypoint-class.ts';
 import type { Collection, Source } from '../krt/index.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { type LeaderElection, leaderElection } from '../kube/lease.ts';
@@ -96,7 +96,9 @@ function classesOf(settings: Settings): readonly (Pick<GatewayClass, 'metadata'>
     metadata: { name: waypointClassName, annotations: { [inboundBindingAnnotation]: `PROXY/${waypointPort}` } },
     description: 'Specialized class for Istio ambient mesh waypoint proxies.',
   };
-  return settings.enableWaypoint ? [ingress, waypoint] : [ingress];
+  // No binding: its proxies take HBONE themselves.
+  const hbone = { metadata: { name: hboneClassName }, description: 'Istio ambient mesh waypoint proxies that end HBONE themselves.' };
+  return settings.enableWaypoint ? [ingress, waypoint, hbone] : [ingress];
 }
 
 /** Creates the GatewayClasses of the controller, with the parameters that the settings give them. */

@@ -4,6 +4,9 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { runController } from './controller.ts';
 import { runLocal } from './local.ts';
+import { identityRootsFile, identityTokenFile } from '../deploy/identity-agent.ts';
+import { identityFolder } from '../ir/mesh-identity.ts';
+import { runAgent } from './identity/agent.ts';
 import { createLogger } from './log.ts';
 import { readSettings, unknownVariables } from './settings.ts';
 import { version } from './version.ts';
@@ -11,6 +14,7 @@ import { version } from './version.ts';
 const usage = `kgateway [COMMAND]
 
   controller          run in a cluster (the default); settings come from KGW_* variables, see docs/settings.md
+  agent               beside a waypoint that ends HBONE: keeps its certificate; CA_ADDRESS and CLUSTER_ID say of whom
   local FOLDER        serve a folder of YAML files through a real Envoy on loopback (ENVOY_PATH)
 `;
 
@@ -60,6 +64,20 @@ async function controller(): Promise<void> {
   await running.stop();
 }
 
+async function agent(): Promise<void> {
+  const { CA_ADDRESS: address, CLUSTER_ID: clusterId = 'Kubernetes', KGW_LOG_LEVEL: level = 'info' } = process.env;
+  if (!address) fail("CA_ADDRESS is not set; give the address of Istio's CA, as istiod.istio-system.svc:15012");
+  const running = await runAgent({
+    authority: { address, clusterId },
+    tokenFile: identityTokenFile,
+    rootsFile: identityRootsFile,
+    folder: identityFolder,
+    log: createLogger(level),
+  });
+  await untilSignal();
+  await running.stop();
+}
+
 function untilSignal(): Promise<void> {
   return new Promise((done) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => done());
@@ -74,6 +92,9 @@ switch (command) {
   case '--version':
   case 'version':
     print(version);
+    process.exit(0);
+  case 'agent':
+    await agent();
     process.exit(0);
   case 'local':
     await local(args[0]);

@@ -35,6 +35,7 @@ export function gatewayManifests(g: Graph, inputs: ProxyInputs): Collection<Gate
       objects: proxyManifests({
         gateway: { namespace: view.ref.namespace, name: view.ref.name, uid: view.uid, className: view.className },
         role: view.waypoint ? 'waypoint' : 'ingress',
+        hbone: view.entrance?.hbone === true,
         ports: view.listeners.filter(isAccepted).map((l) => ({ port: l.port, protocol: l.protocol === 'UDP' ? 'UDP' : 'TCP' })),
         labels: view.labels,
         annotations: view.annotations,

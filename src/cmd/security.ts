@@ -13,7 +13,7 @@ import { type ObjectRef, refKey } from '../ir/object-ref.ts';
 import type { StatusReport } from '../ir/report.ts';
 import type { ServicePlace } from '../ir/waypoint.ts';
 import { authorizationStatus } from '../istio/authorization-status.ts';
-import { type Mesh, meshConfigKey, meshConfigMap, parseMesh } from '../istio/mesh.ts';
+import { type Mesh, meshConfigKey, meshConfigMap, parseMesh, trustDomainsOf } from '../istio/mesh.ts';
 import type { PolicyPlace } from '../istio/policy-target.ts';
 import { requestAuthenticationStatus } from '../istio/requestauthentication.ts';
 import { authorizations, meshKey, requestAuthentications, wantedJwks } from '../istio/security.ts';
@@ -33,15 +33,9 @@ export type Secured = Pick<GatewayApi, Changed> & {
 
 type SecuritySources = Pick<Sources, 'configMaps' | 'authorizationPolicies' | 'requestAuthentications' | 'jwks'>;
 
-/** Builds the collections. */
-export function secured(
-  g: Graph,
-  sources: SecuritySources,
-  api: GatewayApi,
-  ambient: MeshApi | undefined,
-  istioNamespace: string,
-): Secured {
-  const mesh = map(g, sources.configMaps, { name: 'Mesh', key: () => meshKey }, (ctx, config): Mesh | undefined => {
+/** The MeshConfig: one under `meshKey`, or none. */
+export function meshConfigs(g: Graph, sources: Pick<Sources, 'configMaps'>, istioNamespace: string): Collection<Mesh> {
+  return map(g, sources.configMaps, { name: 'Mesh', key: () => meshKey }, (ctx, config): Mesh | undefined => {
     const text = keyOf(config) === `${istioNamespace}/${meshConfigMap}` ? config.data?.[meshConfigKey] : undefined;
     if (text === undefined) return undefined;
     const parsed = parseMesh(text);
@@ -49,6 +43,16 @@ export function secured(
     if (!parsed) ctx.keepLast();
     return parsed;
   });
+}
+
+/** Builds the collections. */
+export function secured(
+  g: Graph,
+  sources: SecuritySources,
+  api: GatewayApi,
+  ambient: MeshApi | undefined,
+  mesh: Collection<Mesh>,
+): Secured {
   const providers = providerClusters(g, mesh, api, ambient);
   const { clusterOf } = providers;
   const security = authorizations(g, { authorizationPolicies: sources.authorizationPolicies, mesh, clusterOf });
@@ -76,6 +80,7 @@ export function secured(
   const serviceScopes = map(g, api.serviceScopes, { name: 'AuthorizedServiceScopes' }, authorized);
   const waypointListeners = map(g, api.waypointListeners, { name: 'AuthorizedWaypointListeners' }, (ctx, listener) => ({
     ...listener,
+    ...(listener.hbone && { trustDomains: trustDomainsOf(ctx.fetchOne(mesh, meshKey)) }),
     tcp: listener.tcp.map((service) => authorized(ctx, service)),
   }));
 

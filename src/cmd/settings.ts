@@ -43,7 +43,7 @@ export const settingsTable = {
     'KGW_ENABLE_WAYPOINT',
     'boolean',
     false,
-    'Make the GatewayClass kgateway-waypoint and serve its Gateways: waypoints of an Istio ambient mesh.',
+    'Make the GatewayClasses kgateway-waypoint and kgateway-waypoint-hbone and serve their Gateways: waypoints of an Istio ambient mesh.',
   ),
   enableInference: setting(
     'KGW_ENABLE_INFER_EXT',
@@ -57,6 +57,14 @@ export const settingsTable = {
     '{}',
     'JSON: class name to {name, namespace} of its GatewayParameters.',
   ),
+  agentImage: setting(
+    'KGW_AGENT_IMAGE',
+    'string',
+    'ghcr.io/kgateway-ts/kgateway:0.1.0',
+    'Image of this controller, which also keeps the certificates of waypoints that end HBONE.',
+  ),
+  istioCaAddress: setting('KGW_ISTIO_CA_ADDRESS', 'string', '', "Istio's CA, HOST:PORT. Empty: istiod.NAMESPACE.svc:15012 of Istio."),
+  istioClusterId: setting('KGW_ISTIO_CLUSTER_ID', 'string', 'Kubernetes', 'How istiod calls this cluster.'),
   istioNamespace: setting('KGW_ISTIO_NAMESPACE', 'string', 'istio-system', 'Where Istio keeps its MeshConfig (ConfigMap istio).'),
   weightedRoutes: setting(
     'KGW_WEIGHTED_ROUTE_PRECEDENCE',

@@ -141,7 +141,10 @@ function workloadPart(object: KubeObject): KubeObject {
   const { phase, podIPs, conditions } = status ?? {};
   return {
     ...pod,
-    spec: { containers: spec.containers.map(({ name, ports }) => ({ name, ...(ports && { ports }) })) },
+    spec: {
+      ...(spec.serviceAccountName !== undefined && { serviceAccountName: spec.serviceAccountName }),
+      containers: spec.containers.map(({ name, ports }) => ({ name, ...(ports && { ports }) })),
+    },
     status: {
       ...(phase !== undefined && { phase }),
       ...(podIPs && { podIPs }),

@@ -11,6 +11,7 @@ import { type GatewayApi, gatewayApi } from '../gateway/collections.ts';
 import type { GatewayView } from '../gateway/gateway.ts';
 import { proxyName } from '../deploy/proxy-deployment.ts';
 import { meshConfigMap } from '../istio/mesh.ts';
+import { meshKey } from '../istio/security.ts';
 import { type Wanted, wantedObjects } from '../gateway/wanted.ts';
 import type { RejectedObject } from '../gateway/status.ts';
 import { gatewayApiStatuses } from '../gateway/status-collections.ts';
@@ -18,12 +19,12 @@ import { listenerSetObjects } from '../gateway/listenerset.ts';
 import { refKey } from '../ir/object-ref.ts';
 import type { StatusReport } from '../ir/report.ts';
 import { type Collection, type Graph, flatMap, join } from '../krt/index.ts';
-import { ingressToWaypoint } from '../waypoint/ingress.ts';
 import { type MeshApi, meshApi } from '../waypoint/collections.ts';
+import { sendersOf } from '../waypoint/senders.ts';
 import { type XdsResource, rejectionKey, xdsResourceKey } from '../xds/resource.ts';
 import { xdsResources } from '../xds/translate/collections.ts';
 import type { Binding, Bound } from '../xds/translate/listener.ts';
-import { secured } from './security.ts';
+import { meshConfigs, secured } from './security.ts';
 import type { Sources } from './sources.ts';
 
 /** What differs between a cluster and a folder. */
@@ -37,6 +38,8 @@ export interface Surroundings {
   readonly istioNamespace?: string;
   /** Try routes by their weights first (kgateway.dev/route-weight); not if absent. */
   readonly weightedRoutes?: boolean;
+  /** Where proxies that end HBONE find their certificate; the folder in their Pods if absent. */
+  readonly identityFolder?: string;
   /** Addresses of the proxies of each Gateway. */
   readonly addresses: (
     gateways: Collection<GatewayView>,
@@ -61,10 +64,15 @@ export function wire(g: Graph, sources: Sources, surroundings: Surroundings): Wi
   const wanted = wantedObjects(g, inputs, [`${istioNamespace}/${meshConfigMap}`]);
   const mesh = surroundings.waypoints ? meshApi(g, sources) : undefined;
   const options = { weightedRoutes: surroundings.weightedRoutes ?? false };
+  const meshConfig = meshConfigs(g, sources, istioNamespace);
   const api = gatewayApi(g, inputs, mesh, surroundings.inference ? sources : undefined, options);
-  const { policyStatuses, wantedJwks, ...authorized } = secured(g, sources, api, mesh, istioNamespace);
-  const senders = ingressToWaypoint(g, { gateways: api.gateways, pods: sources.pods, mesh }, proxyName);
-  const resources = xdsResources(g, { ...api, ...authorized, ...senders }, surroundings.bind);
+  const { policyStatuses, wantedJwks, ...authorized } = secured(g, sources, api, mesh, meshConfig);
+  const senders = sendersOf(
+    g,
+    { gateways: api.gateways, pods: sources.pods, mesh, meshConfig: (ctx) => ctx.fetchOne(meshConfig, meshKey) },
+    proxyName,
+  );
+  const resources = xdsResources(g, { ...api, ...authorized, ...senders }, surroundings.bind, surroundings.identityFolder);
   const rejected = rejectedObjects(g, sources, resources);
   const statuses = gatewayApiStatuses(g, inputs, api, {
     addresses: surroundings.addresses(api.gateways),

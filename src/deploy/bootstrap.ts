@@ -79,7 +79,7 @@ export function envoyBootstrap(o: BootstrapOptions): EnvoyJson {
       ...(listeners.length > 0 && { listeners }),
       clusters: [xdsCluster(o.xds), ...(listeners.length > 0 ? [staticCluster('admin', socketAddress('127.0.0.1', admin))] : [])],
     },
-    // Waypoints read server names of TLS behind it.
+    // Waypoints read server names of TLS behind it, and end tunnels.
     bootstrap_extensions: [
       {
         name: 'envoy.bootstrap.internal_listener',

@@ -15,6 +15,7 @@ import type {
 } from '../kube/types/core.ts';
 import { metricsPort, readinessPort } from './bootstrap.ts';
 import type { KubeParameters } from './gatewayparameters.ts';
+import { identityAgent, identityMount, identityVolumes } from './identity-agent.ts';
 import { byName, deepMerge } from './merge.ts';
 import { fullNameAnnotation, labelsOf, metadataOf, proxyName, selectorOf } from './proxy-deployment.ts';
 import type { ProxyDeployment } from './proxy-deployment.ts';
@@ -70,12 +71,12 @@ function podMetadata(input: ProxyDeployment, config: ConfigMap) {
   return {
     // No version label here: a new controller alone replaces no proxy.
     labels: labelsOf(input, {
-      ...(role === 'waypoint' && { 'istio.io/dataplane-mode': 'ambient', 'istio.io/use-waypoint': 'none' }),
+      ...(role === 'waypoint' && { ...meshLabels(input), 'istio.io/use-waypoint': 'none' }),
       ...parameters.podTemplate?.extraLabels,
     }),
     annotations: {
       ...(parameters.stats?.enabled !== false && scraped),
-      ...(role === 'waypoint' && { 'ambient.istio.io/dns-capture': 'false' }),
+      ...(role === 'waypoint' && !input.hbone && { 'ambient.istio.io/dns-capture': 'false' }),
       ...input.annotations,
       ...parameters.podTemplate?.extraAnnotations,
       ...(proxyName(gateway.name) !== gateway.name && { [fullNameAnnotation]: gateway.name }),
@@ -85,6 +86,11 @@ function podMetadata(input: ProxyDeployment, config: ConfigMap) {
         .slice(0, 16),
     },
   };
+}
+
+/** Of which side ztunnel is: it brings HBONE into the Pod, or clients' ztunnels are told that the Pod takes it. */
+function meshLabels({ hbone }: ProxyDeployment): Readonly<Record<string, string>> {
+  return hbone ? { 'istio.io/dataplane-mode': 'none', 'networking.istio.io/tunnel': 'http' } : { 'istio.io/dataplane-mode': 'ambient' };
 }
 
 function podSpec(input: ProxyDeployment): PodSpec {
@@ -107,6 +113,7 @@ function podSpec(input: ProxyDeployment): PodSpec {
     }),
     ...(p.priorityClassName !== undefined && { priorityClassName: p.priorityClassName }),
     terminationGracePeriodSeconds: p.terminationGracePeriodSeconds ?? defaultGracePeriodSeconds,
+    ...(input.hbone && { initContainers: [identityAgent(input.settings.identity, defaultSecurity(input))] }),
     containers: [envoyContainer(input)],
     volumes,
   };
@@ -117,6 +124,7 @@ function podVolumes(input: ProxyDeployment): readonly Volume[] {
   return [
     { name: 'envoy-config', configMap: { name: proxyName(input.gateway.name) } },
     ...(input.settings.xds.auth ? [{ name: 'xds-token', projected: { sources: [{ serviceAccountToken: token }] } }] : []),
+    ...(input.hbone ? identityVolumes : []),
   ];
 }
 
@@ -140,9 +148,13 @@ const containerSecurity: SecurityContext = {
   runAsUser: 10_101,
 };
 
+function defaultSecurity(input: ProxyDeployment): SecurityContext {
+  return input.parameters.omitDefaultSecurityContext ? {} : containerSecurity;
+}
+
 function envoyContainer(input: ProxyDeployment): Container {
-  const { envoyContainer: p = {}, omitDefaultSecurityContext, podTemplate } = input.parameters;
-  const securityContext = deepMerge<SecurityContext>(omitDefaultSecurityContext ? {} : containerSecurity, p.securityContext);
+  const { envoyContainer: p = {}, podTemplate } = input.parameters;
+  const securityContext = deepMerge<SecurityContext>(defaultSecurity(input), p.securityContext);
   const image = imageOf(input);
   return {
     name: 'kgateway-proxy',
@@ -223,5 +235,6 @@ function mounts(input: ProxyDeployment): readonly VolumeMount[] {
   return [
     { name: 'envoy-config', mountPath: configFolder, readOnly: true },
     ...(input.settings.xds.auth ? [{ name: 'xds-token', mountPath: tokenFolder, readOnly: true }] : []),
+    ...(input.hbone ? [identityMount] : []),
   ];
 }

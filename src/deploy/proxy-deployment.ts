@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { ObjectMeta } from '../kube/types/meta.ts';
 import type { KubeParameters } from './gatewayparameters.ts';
+import type { IdentityAgentSettings } from './identity-agent.ts';
 
 /** A port that the proxy listens on and its Service offers. */
 export interface ProxyPort {
@@ -27,6 +28,8 @@ export interface ProxySettings {
     readonly tag: string;
     readonly pullPolicy: 'Always' | 'IfNotPresent' | 'Never';
   };
+  /** Needed for waypoints that end HBONE. */
+  readonly identity: IdentityAgentSettings;
   /** Bind the readiness and metrics ports on `::`, which takes IPv4 as well, instead of 0.0.0.0. */
   readonly bindIPv6: boolean;
 }
@@ -36,6 +39,8 @@ export interface ProxyDeployment {
   readonly gateway: { readonly namespace: string; readonly name: string; readonly uid: string; readonly className: string };
   /** A waypoint has an internal Service, takes part in the mesh and is reached on the HBONE port. */
   readonly role: 'ingress' | 'waypoint';
+  /** Of a waypoint: it ends HBONE itself instead of ztunnel. */
+  readonly hbone?: boolean;
   /** Ports of all listeners that are to be served; repeated ones count once. */
   readonly ports: readonly ProxyPort[];
   /** `spec.infrastructure.labels` and `.annotations` of the Gateway. */

@@ -11,6 +11,12 @@ const settings: ProxyDeployment['settings'] = {
   version: '1.2.3',
   xds: { host: 'kgateway.kgateway-system.svc', port: 9977, caCertificate: 'PEM', auth: true },
   image: { registry: 'ghcr.io/kgateway-ts', repository: 'envoy', tag: '1.40.0', pullPolicy: 'IfNotPresent' },
+  identity: {
+    image: 'ghcr.io/kgateway-ts/kgateway:0.1.0',
+    pullPolicy: 'IfNotPresent',
+    caAddress: 'istiod.istio-system.svc:15012',
+    clusterId: 'Kubernetes',
+  },
   bindIPv6: true,
 };
 const base: ProxyDeployment = {
@@ -271,6 +277,42 @@ describe('Pod', () => {
   test('serves no metrics when they are off', () => {
     const m = withParameters({ stats: { enabled: false } });
     expect(JSON.stringify([podOf(m), m.ConfigMap])).not.toMatch(/prometheus|9091/);
+  });
+});
+
+describe('a waypoint that ends HBONE', () => {
+  const m = made({ role: 'waypoint', hbone: true });
+  const { spec, metadata } = podOf(m);
+
+  test('is not captured, and says that it takes HBONE', () => {
+    expect(metadata?.labels).toMatchObject({
+      'istio.io/dataplane-mode': 'none',
+      'networking.istio.io/tunnel': 'http',
+      'istio.io/use-waypoint': 'none',
+    });
+    expect(m.Service?.spec.ports).toMatchObject([{ port: 15_008, targetPort: 15_008 }]);
+  });
+
+  test('has an agent that Envoy waits for, and that alone may write its certificate', () => {
+    const [agent] = spec.initContainers ?? [];
+    expect(agent).toMatchObject({
+      image: settings.identity.image,
+      args: ['agent'],
+      restartPolicy: 'Always',
+      startupProbe: { httpGet: { port: 15_021 } },
+      securityContext: { runAsNonRoot: true },
+    });
+    const folder = agent?.volumeMounts?.find((v) => v.name === 'workload-identity');
+    expect(folder).not.toHaveProperty('readOnly');
+    expect(spec.containers[0]?.volumeMounts).toContainEqual({ ...folder, readOnly: true });
+    expect(spec.volumes).toContainEqual({ name: 'workload-identity', emptyDir: { medium: 'Memory' } });
+    expect(JSON.stringify(spec.volumes)).toContain('"audience":"istio-ca"');
+  });
+
+  test('has nothing of that when ztunnel ends HBONE', () => {
+    const sandwich = made({ role: 'waypoint' });
+    expect(podOf(sandwich).spec).not.toHaveProperty('initContainers');
+    expect(podOf(sandwich).metadata?.labels).toMatchObject({ 'istio.io/dataplane-mode': 'ambient' });
   });
 });
 

@@ -1,6 +1,7 @@
 /** Condition types, reasons and messages of the Gateway API objects, in one table. Wording as kgateway's, so that tools that grep keep working. */
 import { type ObjectRef, describeRef } from '../ir/object-ref.ts';
 import type { ConditionIntent } from '../ir/report.ts';
+import type { WaypointEntrance } from './waypoint-class.ts';
 
 export const controllerName = 'kgateway.dev/kgateway';
 
@@ -61,11 +62,13 @@ export const listener = {
   accepted: holds('Accepted', 'Accepted', 'Successfully accepted Listener'),
   unsupportedProtocol: (protocol: string): ConditionIntent =>
     fails('Accepted', 'UnsupportedProtocol', `Protocol ${protocol} is unsupported.`),
-  notForWaypoint: (protocol: string, port: number): ConditionIntent =>
+  notForWaypoint: (protocol: string, { hbone, port }: WaypointEntrance): ConditionIntent =>
     fails(
       'Accepted',
       'UnsupportedProtocol',
-      `Protocol ${protocol} is unsupported. Only a 'istio.io/PROXY' listener is allowed for waypoints: use protocol istio.io/PROXY on port ${port}`,
+      hbone
+        ? `Protocol ${protocol} is unsupported. Only a 'HBONE' listener is allowed for waypoints that end HBONE: use protocol HBONE on port ${port}`
+        : `Protocol ${protocol} is unsupported. Only a 'istio.io/PROXY' listener is allowed for waypoints: use protocol istio.io/PROXY on port ${port}`,
     ),
   portUnavailable: (port: number, use: string): ConditionIntent =>
     fails('Accepted', 'PortUnavailable', `invalid port ${port} in listener: port is reserved for ${use}; choose another port`),

@@ -16,7 +16,7 @@ import type { FrontendValidations } from './gateway-tls.ts';
 import { anyHost } from './hostname.ts';
 import { resolveCertificates } from './listener-certificate.ts';
 import type { ListenerSetView } from './listenerset.ts';
-import { inboundBindingAnnotation, proxyProtocol } from './waypoint-class.ts';
+import { type WaypointEntrance, entranceProblem, hboneProtocol, proxyProtocol } from './waypoint-class.ts';
 import type { Grants } from './referencegrant.ts';
 
 /** How requests come in through a listener. */
@@ -74,7 +74,11 @@ const protocols: Readonly<Record<string, { readonly kinds: readonly RouteKind[];
 };
 
 /** What a waypoint carries: all of its Services behind one listener. */
-const waypointProtocols: typeof protocols = { [proxyProtocol]: { kinds: httpKinds, tls: false, family: 'PROXY' } };
+const waypointProtocol = { kinds: httpKinds, tls: false, family: 'HBONE' };
+
+function waypointProtocols({ hbone }: WaypointEntrance): typeof protocols {
+  return { [hboneProtocol]: waypointProtocol, ...(!hbone && { [proxyProtocol]: waypointProtocol }) };
+}
 
 /** TCP and UDP have ports of their own. */
 export function transportOf(protocol: string): 'tcp' | 'udp' {
@@ -115,8 +119,8 @@ export interface ListenerOwner {
   readonly ref: ObjectRef;
   /** Its ListenerSets that it allows, in the order of their precedence. */
   readonly sets: readonly ListenerSetView[];
-  /** Only of a Gateway of a class of waypoints: the port that ztunnel connects to. */
-  readonly waypoint?: number;
+  /** Only of a Gateway of a class of waypoints. */
+  readonly waypoint?: WaypointEntrance;
 }
 
 /** A listener with the object that it stands in. */
@@ -164,23 +168,22 @@ function translateListener(
     protocol: l.protocol,
     hostname,
     passthrough: l.protocol === 'TLS' && l.tls?.mode === 'Passthrough',
-    chain: waypoint !== undefined ? waypointChain : chainName(l, key),
+    chain: waypoint ? waypointChain : chainName(l, key),
     namespaces: l.allowedRoutes?.namespaces ?? { from: 'Same' as const },
   };
-  const protocol = (waypoint !== undefined ? waypointProtocols : protocols)[l.protocol];
+  const protocol = (waypoint ? waypointProtocols(waypoint) : protocols)[l.protocol];
   const use = transportOf(l.protocol) === 'tcp' ? reservedPorts[l.port] : undefined;
+  const misplaced = waypoint && entranceProblem(l, waypoint);
   const clients = l.protocol === 'HTTPS' ? inputs.clients(l.port) : undefined;
   const refused =
     set && conflict
       ? condition.conflicted('Accepted', conflict)
       : !protocol
-        ? waypoint !== undefined
+        ? waypoint
           ? condition.notForWaypoint(l.protocol, waypoint)
           : condition.unsupportedProtocol(l.protocol)
-        : waypoint !== undefined && l.port !== waypoint
-          ? condition.invalid(
-              `ztunnel connects to port ${waypoint} (annotation ${inboundBindingAnnotation}), not to ${l.port}: use port ${waypoint}`,
-            )
+        : misplaced !== undefined
+          ? condition.invalid(misplaced)
           : l.port === 0
             ? condition.unsupportedPort
             : use !== undefined

@@ -15,7 +15,7 @@ import { type CaInputs } from './ca-certificate.ts';
 import { type GatewayListener, listenerOrigin, translateListeners } from './gateway-listener.ts';
 import { type ListenerSets, type ListenerSetView, setsOfGateway } from './listenerset.ts';
 import { backendClientCertificate, frontendValidations, insecureFrontend } from './gateway-tls.ts';
-import { isWaypointClass, tunnelPort, waypointProblem } from './waypoint-class.ts';
+import { type WaypointEntrance, isWaypointClass, waypointEntrance, waypointProblem } from './waypoint-class.ts';
 
 export interface GatewayView {
   /** `namespace/name`, also the scope of its proxies. */
@@ -26,6 +26,8 @@ export interface GatewayView {
   readonly className: string;
   /** True when its class is one of waypoints: it serves Services of the mesh instead of ports. */
   readonly waypoint: boolean;
+  /** Of a waypoint alone. */
+  readonly entrance?: WaypointEntrance;
   /** Of the Gateway itself and behind them those of its ListenerSets. */
   readonly listeners: readonly GatewayListener[];
   readonly sets: readonly ListenerSetView[];
@@ -80,10 +82,11 @@ export function translateGateway(ctx: Ctx, inputs: GatewayInputs, gateway: Gatew
   const clientCertificate = backendClientCertificate(ctx, inputs, namespace, spec.tls);
   const insecure = insecureFrontend(spec.tls);
   const waypoint = isWaypointClass(gatewayClass);
+  const entrance = waypoint ? waypointEntrance(gateway, gatewayClass) : undefined;
   const listeners = translateListeners(
     ctx,
     { ...inputs, clients },
-    { ref, sets: sets.filter((set) => set.allowed), ...(waypoint && { waypoint: tunnelPort(gateway, gatewayClass) }) },
+    { ref, sets: sets.filter((set) => set.allowed), ...(entrance && { waypoint: entrance }) },
     spec.listeners,
   );
   const parameters = parametersOf(ctx, inputs, gateway, gatewayClass);
@@ -98,6 +101,7 @@ export function translateGateway(ctx: Ctx, inputs: GatewayInputs, gateway: Gatew
     generation: gateway.metadata.generation ?? 0,
     className: spec.gatewayClassName,
     waypoint,
+    ...(entrance && { entrance }),
     listeners,
     sets,
     addresses: spec.addresses ?? [],

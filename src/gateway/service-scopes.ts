@@ -136,12 +136,11 @@ export function serviceScopes(g: Graph, inputs: ServiceScopeInputs): WaypointCol
   const tcpByScope = tcp.index('scope', (t) => [t.scope]);
   const listeners = map(g, inputs.gateways, { name: 'WaypointListeners' }, (ctx, view): WaypointListener | undefined => {
     const own = view.listeners.filter((l) => l.chain === waypointChain && l.valid);
-    const [listener] = own;
-    if (!listener) return undefined;
+    if (own.length === 0 || !view.entrance) return undefined;
     const services = ctx.fetch(tcp, { index: tcpByScope, is: view.key });
     return {
       scope: view.key,
-      port: listener.port,
+      ...view.entrance,
       tcp: services.toSorted((a, b) => compareText(a.address, b.address) || a.port - b.port),
       origins: own.map((l) => ({ ...view.ref, section: l.name })),
     };

@@ -1,6 +1,13 @@
 import { expect, test } from 'vitest';
 import type { Gateway, GatewayClass } from '../kube/types/gateway-api.ts';
-import { inboundBindingAnnotation, isWaypointClass, tunnelPort, waypointProblem } from './waypoint-class.ts';
+import {
+  entranceProblem,
+  inboundBindingAnnotation,
+  isWaypointClass,
+  tunnelPort,
+  waypointEntrance,
+  waypointProblem,
+} from './waypoint-class.ts';
 
 const classOf = (name: string, binding?: string): GatewayClass => ({
   apiVersion: 'gateway.networking.k8s.io/v1',
@@ -17,6 +24,7 @@ const gatewayOf = (metadata: Partial<Gateway['metadata']>): Gateway => ({
 
 test.each([
   ['kgateway-waypoint', undefined, true],
+  ['kgateway-waypoint-hbone', undefined, true],
   ['own', 'PROXY/15088', true],
   ['own', 'PROXY', true],
   ['own', 'NONE', false],
@@ -35,6 +43,20 @@ test.each([
 ])('binding %s of the class and %s of the Gateway: port %d', (ofClass, own, port) => {
   const annotations = own === undefined ? {} : { [inboundBindingAnnotation]: own };
   expect(tunnelPort(gatewayOf({ annotations }), classOf('w', ofClass))).toBe(port);
+});
+
+test.each([
+  ['kgateway-waypoint', 'PROXY', 15_088, undefined],
+  ['kgateway-waypoint', 'HBONE', 15_008, undefined],
+  ['kgateway-waypoint', 'HBONE', 15_088, /use port 15008/],
+  ['kgateway-waypoint', 'PROXY', 15_008, /use port 15088/],
+  ['kgateway-waypoint-hbone', 'HBONE', 15_008, undefined],
+  ['kgateway-waypoint-hbone', 'HBONE', 80, /use port 15008/],
+])('a waypoint of class %s with a listener of %s on %d', (name, protocol, port, problem) => {
+  const entrance = waypointEntrance(gatewayOf({}), classOf(name, name === 'kgateway-waypoint' ? 'PROXY/15088' : undefined));
+  const found = entranceProblem({ protocol, port }, entrance);
+  if (problem) expect(found).toMatch(problem);
+  else expect(found).toBeUndefined();
 });
 
 test.each([

@@ -1,8 +1,9 @@
 /** Which GatewayClasses make waypoints, and how their proxies are reached. */
 import type { Gateway, GatewayClass } from '../kube/types/gateway-api.ts';
 
-/** The class that the controller creates. */
+/** The classes that the controller creates: ztunnel ends HBONE in the Pod, or the proxy itself. */
 export const waypointClassName = 'kgateway-waypoint';
+export const hboneClassName = 'kgateway-waypoint-hbone';
 
 /** Says on a class or a Gateway what ztunnel sends to its Pods, and on which port. */
 export const inboundBindingAnnotation = 'ambient.istio.io/waypoint-inbound-binding';
@@ -11,11 +12,43 @@ export const inboundBindingAnnotation = 'ambient.istio.io/waypoint-inbound-bindi
 export const proxyProtocol = 'istio.io/PROXY';
 export const waypointPort = 15_088;
 
+/** The listener that `istioctl waypoint generate` writes: what clients send, whoever ends it. */
+export const hboneProtocol = 'HBONE';
+export const hbonePort = 15_008;
+
+/** How connections come into the proxy of a waypoint. */
+export interface WaypointEntrance {
+  /** True: the proxy ends HBONE itself, with a certificate of the mesh. False: ztunnel does, and sends PROXY headers over loopback. */
+  readonly hbone: boolean;
+  /** Where the proxy listens. */
+  readonly port: number;
+}
+
+/** The entrance of a Gateway of a class of waypoints. */
+export function waypointEntrance(gateway: Gateway, gatewayClass: GatewayClass): WaypointEntrance {
+  const hbone = gatewayClass.metadata.name === hboneClassName;
+  return { hbone, port: hbone ? hbonePort : tunnelPort(gateway, gatewayClass) };
+}
+
+/** Whether a listener means the entrance: HBONE on its only port, or what ztunnel makes of it. Otherwise what is wrong. */
+export function entranceProblem(
+  l: { readonly protocol: string; readonly port: number },
+  { hbone, port }: WaypointEntrance,
+): string | undefined {
+  if (l.protocol === hboneProtocol) {
+    return l.port === hbonePort ? undefined : `clients send HBONE to port ${hbonePort}, not to ${l.port}: use port ${hbonePort}`;
+  }
+  if (l.port === port) return undefined;
+  return hbone
+    ? undefined
+    : `ztunnel connects to port ${port} (annotation ${inboundBindingAnnotation}), not to ${l.port}: use port ${port}`;
+}
+
 /** True for ours by name, and for any class of ours that asks ztunnel for PROXY headers. */
 export function isWaypointClass(gatewayClass: GatewayClass | undefined): boolean {
   if (!gatewayClass) return false;
   const { name, annotations } = gatewayClass.metadata;
-  return name === waypointClassName || annotations?.[inboundBindingAnnotation]?.startsWith('PROXY') === true;
+  return name === waypointClassName || name === hboneClassName || annotations?.[inboundBindingAnnotation]?.startsWith('PROXY') === true;
 }
 
 /** The port that ztunnel connects to on the Pods of a waypoint: of the annotation of the Gateway, else of its class. */

@@ -42,6 +42,8 @@ export interface Endpoint {
   readonly zone?: string;
   /** Its part of the traffic in relation to the others; 1 unless given. */
   readonly weight?: number;
+  /** It is reached through a tunnel (HBONE), whose other end has to show one of these SPIFFE identities. Absent: directly. */
+  readonly tunnel?: readonly string[];
   /** Whom it is close to. Only with `prefers`. */
   readonly near?: { readonly zones: readonly string[]; readonly nodes: readonly string[] };
 }

@@ -1,8 +1,8 @@
 /**
  * What a waypoint serves: connections come with the address of a Service that they ask for, and with the identity of their client.
  *
- *   [WaypointListener] on loopback -> TCP: [TcpService] by address and port
- *                                  -> anything else: HTTP, [ServiceScope] by address and port
+ *   [WaypointListener] -> TCP: [TcpService] by address and port
+ *                      -> anything else: HTTP, [ServiceScope] by address and port
  */
 import type { Authorization } from './authorization.ts';
 import type { JwtAuthentication } from './jwt.ts';
@@ -50,6 +50,10 @@ export interface TlsBranch {
 export interface WaypointListener {
   readonly scope: string;
   readonly port: number;
+  /** True: the proxy ends HBONE itself. False: ztunnel does, and sends PROXY headers over loopback. */
+  readonly hbone: boolean;
+  /** Whose certificates are taken, with `hbone`; the mesh's own first. */
+  readonly trustDomains?: readonly string[];
   readonly tcp: readonly TcpService[];
   readonly origins: readonly ObjectRef[];
 }

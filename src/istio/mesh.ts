@@ -17,6 +17,11 @@ export const defaultMesh: Mesh = {
   extensionProviders: [],
 };
 
+/** The trust domains whose certificates are of this mesh, its own first. */
+export function trustDomainsOf({ trustDomain, trustDomainAliases }: Mesh = defaultMesh): readonly string[] {
+  return [...new Set([trustDomain, ...trustDomainAliases])];
+}
+
 /** Name of the ConfigMap, and of the key that holds the MeshConfig. */
 export const meshConfigMap = 'istio';
 export const meshConfigKey = 'mesh';

@@ -51,13 +51,15 @@ export interface LocalOptions {
   readonly placeOf?: () => Place;
   /** Other bytes for a resource, such as Envoy refuses. */
   readonly spoil?: (resource: XdsResource) => Uint8Array | undefined;
+  /** Where the proxy finds its certificate of the mesh. */
+  readonly identityFolder?: string;
 }
 
 /** Starts the controller with one Gateway `default/gw`, whose listeners use only `ports`. */
 export async function startLocalGateway(
   files: Readonly<Record<string, string>>,
   ports: readonly number[],
-  { placeOf = () => ({}), spoil }: LocalOptions = {},
+  { placeOf = () => ({}), spoil, identityFolder }: LocalOptions = {},
 ): Promise<LocalGateway> {
   const folder = mkdtempSync(join(tmpdir(), 'kgateway-local-'));
   for (const [file, text] of Object.entries(files)) writeFileSync(join(folder, file), text);
@@ -72,6 +74,7 @@ export async function startLocalGateway(
     waypoints: true,
     inference: true,
     weightedRoutes: true,
+    ...(identityFolder !== undefined && { identityFolder }),
     bind: (l) => ({ address: '127.0.0.1', port: places.get(l.port) ?? 0 }),
     addresses: (gateways) => map(graph, gateways, { name: 'Addresses' }, (_ctx, view) => ({ gateway: view.key, addresses: ['127.0.0.1'] })),
   });

@@ -3,18 +3,33 @@ import type { Cluster, Endpoint, Endpoints, Place } from '../../ir/backend.ts';
 import {
   type Cluster as EnvoyCluster,
   type ClusterLoadAssignment,
+  type LbEndpoint,
   Cluster_DiscoveryType,
   Cluster_DnsLookupFamily,
   type LocalityLbEndpoints,
   any,
   encode,
 } from '../proto/index.ts';
+import { tunnelEndpoint, tunnelTransport } from './hbone-upstream.ts';
 import { inferenceOptions } from './inference-cluster.ts';
 import { upstreamTlsSocket } from './upstream-tls.ts';
 import { overAds } from './values.ts';
 
-/** The bytes of a cluster. `clientCertificate` is the SDS secret that its proxies show to backends that speak TLS. */
-export function encodeCluster(cluster: Pick<Cluster, 'name' | 'statName'> & Partial<Cluster>, clientCertificate?: string): Uint8Array {
+/** How the proxies of one Gateway differ from those of others. */
+export interface ClusterVariant {
+  /** The SDS secret that its proxies show to backends that speak TLS. */
+  readonly clientCertificate?: string | undefined;
+  /** True: endpoints may be tunnels. */
+  readonly tunnels?: boolean;
+}
+
+/** The bytes of a cluster. */
+export function encodeCluster(
+  cluster: Pick<Cluster, 'name' | 'statName'> & Partial<Cluster>,
+  { clientCertificate, tunnels = false }: ClusterVariant = {},
+): Uint8Array {
+  const tls = cluster.tls && upstreamTlsSocket(cluster.tls, cluster.protocol ?? 'http1', clientCertificate);
+  const transport = tunnels ? tunnelTransport(tls) : tls;
   const message: EnvoyCluster = {
     name: cluster.name,
     alt_stat_name: cluster.statName,
@@ -30,7 +45,7 @@ export function encodeCluster(cluster: Pick<Cluster, 'name' | 'statName'> & Part
     // An endpoint that leaves the set gets no more requests at once, whatever health checks say.
     ignore_health_on_host_removal: true,
     ...(cluster.inference && inferenceOptions[cluster.inference]),
-    ...(cluster.tls && { transport_socket: upstreamTlsSocket(cluster.tls, cluster.protocol ?? 'http1', clientCertificate) }),
+    ...(transport && { transport_socket: transport }),
     ...(cluster.protocol === 'http2' && {
       typed_extension_protocol_options: {
         'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': any('envoy.extensions.upstreams.http.v3.HttpProtocolOptions', {
@@ -66,14 +81,19 @@ function localities(endpoints: readonly Endpoint[], priority: number): LocalityL
   return [...zones].map(([zone, members]) => ({
     ...(zone !== '' && { locality: { zone } }),
     ...(priority > 0 && { priority }),
-    lb_endpoints: members.map(({ address, otherAddress, port, weight }) => ({
-      ...(weight !== undefined && { load_balancing_weight: { value: weight } }),
-      endpoint: {
-        address: { socket_address: { address, port_value: port } },
-        ...(otherAddress !== undefined && {
-          additional_addresses: [{ address: { socket_address: { address: otherAddress, port_value: port } } }],
-        }),
-      },
+    lb_endpoints: members.map((member) => ({
+      ...(member.weight !== undefined && { load_balancing_weight: { value: member.weight } }),
+      ...(member.tunnel ? tunnelEndpoint(member, member.tunnel) : direct(member)),
     })),
   }));
+}
+
+function direct({ address, otherAddress, port }: Endpoint): LbEndpoint {
+  const other = otherAddress === undefined ? [] : [{ address: { socket_address: { address: otherAddress, port_value: port } } }];
+  return {
+    endpoint: {
+      address: { socket_address: { address, port_value: port } },
+      ...(other.length > 0 && { additional_addresses: other }),
+    },
+  };
 }

@@ -5,6 +5,7 @@
  *   WaypointListeners ─> Listener       ServiceScopes ─> ScopedRouteConfiguration of a port
  *   Certificates + KeyPairs ─> Secret   Clusters, Endpoints ─> Cluster, ClusterLoadAssignment of each Gateway (gateway-cluster.ts)
  */
+import { identityFolder } from '../../ir/mesh-identity.ts';
 import type { ProxyListener, TlsCertificate } from '../../ir/listener.ts';
 import type { HostRoutes } from '../../ir/route.ts';
 import type { ServiceScope, WaypointListener } from '../../ir/waypoint.ts';
@@ -18,7 +19,7 @@ import { scopeKeyOf, scopeResource } from './scope.ts';
 import { secretResource } from './secret.ts';
 import { serviceScopeResource } from './service-scope.ts';
 import { udpListenerResource } from './udp-listener.ts';
-import { waypointListenerResource } from './waypoint-listener.ts';
+import { waypointListenerResources } from './waypoint-listener.ts';
 import { tlsListenerResources } from './waypoint-tcp.ts';
 
 export interface KeyPair {
@@ -37,8 +38,8 @@ export interface IrInputs extends GatewayClusterInputs {
   readonly serviceScopes: Collection<ServiceScope>;
 }
 
-/** Builds the resources of all Gateways. `bind` says where a listener is bound. */
-export function xdsResources(g: Graph, ir: IrInputs, bind: (l: Bound) => Binding): Collection<XdsResource> {
+/** Builds the resources of all Gateways. `bind` says where a listener is bound, `identity` where proxies of the mesh find their certificate. */
+export function xdsResources(g: Graph, ir: IrInputs, bind: (l: Bound) => Binding, identity = identityFolder): Collection<XdsResource> {
   const options = (name: string) => ({ name, key: xdsResourceKey, equals: sameResource });
 
   const listeners = map(g, ir.listeners, options('ListenerResources'), (_ctx, l) => listenerResource(l, bind(l)));
@@ -57,7 +58,9 @@ export function xdsResources(g: Graph, ir: IrInputs, bind: (l: Bound) => Binding
   );
   const scopes = map(g, byScope, options('ScopeResources'), (_ctx, { items }) => scopeResource(items));
 
-  const waypoints = map(g, ir.waypointListeners, options('WaypointListenerResources'), (_ctx, l) => waypointListenerResource(l, bind(l)));
+  const waypoints = flatMap(g, ir.waypointListeners, options('WaypointListenerResources'), (_ctx, l) =>
+    waypointListenerResources(l, bind(l), identity),
+  );
   const tls = flatMap(g, ir.waypointListeners, options('WaypointTlsResources'), (_ctx, l) => tlsListenerResources(l));
   const services = map(g, ir.serviceScopes, options('ServiceScopeResources'), (_ctx, place) => serviceScopeResource(place));
 

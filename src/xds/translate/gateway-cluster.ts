@@ -5,11 +5,12 @@
  *   ClientCertificates, MeshSenders ────────────┘   other bytes only where a Gateway differs
  */
 import type { ClientCertificate, Cluster, Endpoints } from '../../ir/backend.ts';
-import { type MeshSender, type ServiceAddress, familyOf } from '../../ir/mesh-sender.ts';
+import { type CapturedIngress, type HboneWorkload, type MeshSender, type ServiceAddress, familyOf } from '../../ir/mesh-sender.ts';
 import { tcpPortOfCluster } from '../../ir/names.ts';
 import type { ObjectRef } from '../../ir/object-ref.ts';
+import { compareText } from '../../ir/precedence.ts';
 import type { SharedCluster } from '../../ir/tcp.ts';
-import { type Collection, type Ctx, type Graph, deepEqual, join, map } from '../../krt/index.ts';
+import { type Collection, type Ctx, type Graph, type Index, deepEqual, join, map } from '../../krt/index.ts';
 import { TypeUrl, type XdsResource, versionOf, xdsResourceKey } from '../resource.ts';
 import { encodeCluster, encodeEndpoints } from './cluster.ts';
 
@@ -28,6 +29,8 @@ export interface GatewayClusterInputs {
   readonly meshSenders: Collection<MeshSender>;
   /** By Service. */
   readonly ingressAddresses: Collection<ServiceAddress>;
+  /** By address. */
+  readonly hboneWorkloads: Index<HboneWorkload>;
 }
 
 interface Encoded {
@@ -67,41 +70,60 @@ export function gatewayClusters(g: Graph, ir: GatewayClusterInputs): Collection<
     const [use] = items;
     const shared = use && ctx.fetchOne(endpointBytes, use.cluster);
     if (!shared) return undefined;
-    const own = detourOf(ctx, ir, use.scope, use.cluster);
-    return {
-      scope: use.scope,
-      type: TypeUrl.endpoint,
-      name: use.cluster,
-      ...(own ? encoded(encodeEndpoints(own), []) : shared),
-      clusters: [],
-    };
+    const own = ownEndpoints(ctx, ir, use.scope, use.cluster);
+    return { scope: use.scope, type: TypeUrl.endpoint, name: use.cluster, ...(own ? encodedEndpoints(own) : shared), clusters: [] };
   });
   return join(g, { name: 'GatewayClusters' }, [clusters, endpoints]);
 }
 
-/** Other bytes than those for all: only where the backend speaks TLS. */
+/** Other bytes than those for all: where the backend speaks TLS, or its endpoints may be tunnels. */
 function ownCluster(ctx: Ctx, ir: GatewayClusterInputs, scope: string, name: string): Uint8Array | undefined {
-  const certificate = ctx.fetchOne(ir.clientCertificates, scope);
+  const clientCertificate = ctx.fetchOne(ir.clientCertificates, scope)?.secret;
   const sender = ctx.fetchOne(ir.meshSenders, scope);
-  const cluster = certificate || sender ? ctx.fetchOne(ir.clusters, name) : undefined;
-  if (!cluster?.tls) return undefined;
-  if (sender?.whole && detourOf(ctx, ir, scope, name)) {
+  const cluster = clientCertificate !== undefined || sender ? ctx.fetchOne(ir.clusters, name) : undefined;
+  if (!cluster) return undefined;
+  if (sender?.by === 'hbone') return encodeCluster(cluster, { clientCertificate, tunnels: cluster.discovery?.from !== 'dns' });
+  if (!cluster.tls) return undefined;
+  if (sender?.whole && addressThrough(ctx, ir, sender, name) !== undefined) {
     // The waypoint has to read the request, and speaks TLS to the backend itself; up to it ztunnel encrypts.
     const { tls: _, ...plain } = cluster;
     return encodeCluster(plain);
   }
-  return certificate && encodeCluster(cluster, certificate.secret);
+  return clientCertificate === undefined ? undefined : encodeCluster(cluster, { clientCertificate });
 }
 
-/** The endpoints of an ingress whose requests are to go through the waypoint of a Service: the Service's own address. */
-function detourOf(ctx: Ctx, ir: GatewayClusterInputs, scope: string, name: string): Endpoints | undefined {
+/** Other endpoints than those for all: the address of the Service instead, which leads to its waypoint, or tunnels to workloads of the mesh. */
+function ownEndpoints(ctx: Ctx, ir: GatewayClusterInputs, scope: string, name: string): Endpoints | undefined {
   const sender = ctx.fetchOne(ir.meshSenders, scope);
-  const cluster = sender && ctx.fetchOne(ir.clusters, name);
-  const port = tcpPortOfCluster(name);
+  if (!sender) return undefined;
+  if (sender.by === 'ztunnel') {
+    const address = addressThrough(ctx, ir, sender, name);
+    return address === undefined ? undefined : { cluster: name, endpoints: [{ address, port: tcpPortOfCluster(name) ?? 0 }] };
+  }
+  const all = ctx.fetchOne(ir.endpoints, name);
+  const { hboneWorkloads } = ir;
+  return (
+    all && {
+      ...all,
+      endpoints: all.endpoints.map((endpoint) => {
+        const workloads = ctx.fetch(hboneWorkloads.collection, { index: hboneWorkloads, is: endpoint.address });
+        return workloads.length > 0 ? { ...endpoint, tunnel: identitiesOf(workloads, sender.trustDomains) } : endpoint;
+      }),
+    }
+  );
+}
+
+/** An address may for a moment be that of two Pods, one of which is gone. */
+function identitiesOf(workloads: readonly HboneWorkload[], trustDomains: readonly string[]): readonly string[] {
+  const all = workloads.flatMap((w) => trustDomains.map((d) => `spiffe://${d}/ns/${w.namespace}/sa/${w.serviceAccount}`));
+  return [...new Set(all)].sort(compareText);
+}
+
+/** What a captured ingress dials for a Service whose waypoint is to see it. */
+function addressThrough(ctx: Ctx, ir: GatewayClusterInputs, sender: CapturedIngress, name: string): string | undefined {
+  const cluster = tcpPortOfCluster(name) === undefined ? undefined : ctx.fetchOne(ir.clusters, name);
   const through = cluster && ctx.fetchOne(ir.ingressAddresses, cluster.service);
-  const address = through?.addresses.find((a) => sender?.families.includes(familyOf(a)));
-  if (address === undefined || port === undefined) return undefined;
-  return { cluster: name, endpoints: [{ address, port }] };
+  return through?.addresses.find((a) => sender.families.includes(familyOf(a)));
 }
 
 /** With a preference for places, the version stands for the bytes of all of them. */

@@ -23,6 +23,7 @@ import {
 import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
 import { tcpProxy } from './listener.ts';
 import { askedCluster, networkRbacFilters } from './network-rbac.ts';
+import type { ClientIdentity } from './waypoint-chains.ts';
 
 /** Name of the internal listener and of the cluster that leads to it. */
 export const tlsListenerName = 'waypoint-tls';
@@ -37,15 +38,15 @@ export const constantChain: FilterChain = {
   filters: [tcpProxy('none', [])],
 };
 
-/** The chain of a Service in the listener of the waypoint. `clientIdentity` stands in front of whatever reads the identity of the client. */
-export function tcpServiceChain(service: TcpService, clientIdentity: ConfigListenerFilter): FilterChain {
+/** The chain of a Service in the listener of the waypoint. */
+export function tcpServiceChain(service: TcpService, identity: ClientIdentity): FilterChain {
   return {
     name: placeOf(service),
     filter_chain_match: matchOf(service),
     filters:
       service.tls.length > 0
-        ? [connectionFacts, tcpProxy('tls', [{ cluster: tlsListenerName, weight: 1 }])]
-        : [clientIdentity, ...authorizationOf(service), tcpProxy('tcp', service.backends)],
+        ? [connectionFacts(identity), tcpProxy('tls', [{ cluster: tlsListenerName, weight: 1 }])]
+        : [...identity.filters, ...authorizationOf(service), tcpProxy('tcp', service.backends)],
   };
 }
 
@@ -117,17 +118,19 @@ const wayThere = encode('envoy.config.cluster.v3.Cluster', {
 });
 
 /** What the internal listener has to know of a connection. */
-const connectionFacts: ConfigListenerFilter = {
-  name: 'kgateway.connection_facts',
-  typed_config: any('envoy.extensions.filters.network.set_filter_state.v3.Config', {
-    on_new_connection: [
-      // Hashable, or connections of all clients would share a pool, which knows the identity of its first one alone.
-      fact(peerPrincipalState, '%DYNAMIC_METADATA(envoy.filters.listener.proxy_protocol:peer_principal)%', 'envoy.hashable_string'),
-      fact('envoy.filters.listener.original_dst.local_ip', '%DOWNSTREAM_LOCAL_ADDRESS%'),
-      fact('envoy.filters.listener.original_dst.remote_ip', '%DOWNSTREAM_REMOTE_ADDRESS%'),
-    ],
-  }),
-};
+function connectionFacts({ source }: ClientIdentity): ConfigListenerFilter {
+  return {
+    name: 'kgateway.connection_facts',
+    typed_config: any('envoy.extensions.filters.network.set_filter_state.v3.Config', {
+      on_new_connection: [
+        // Hashable, or connections of all clients would share a pool, which knows the identity of its first one alone.
+        fact(peerPrincipalState, source, 'envoy.hashable_string'),
+        fact('envoy.filters.listener.original_dst.local_ip', '%DOWNSTREAM_LOCAL_ADDRESS%'),
+        fact('envoy.filters.listener.original_dst.remote_ip', '%DOWNSTREAM_REMOTE_ADDRESS%'),
+      ],
+    }),
+  };
+}
 
 function fact(object_key: string, inline_string: string, factory_key?: string) {
   return {

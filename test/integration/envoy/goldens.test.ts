@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { goldenCases, readGolden, translateYaml } from '../../../src/cmd/golden.ts';
+import { identityFolder, identitySecret, secretFileName, trustSecret } from '../../../src/ir/mesh-identity.ts';
 import { messageNameOf, toJson } from '../../../src/xds/proto/index.ts';
 import { TypeUrl, type XdsResource } from '../../../src/xds/resource.ts';
 import { envoyPath } from '../envoy.ts';
@@ -17,6 +18,7 @@ type Json = Record<string, unknown>;
 
 const folder = mkdtempSync(join(tmpdir(), 'kgateway-goldens-'));
 const verdicts = new Map<string, string>();
+for (const name of [identitySecret, trustSecret]) writeFileSync(join(folder, secretFileName(name)), '{"resources": []}');
 
 beforeAll(async () => {
   const waiting = [...goldenCases()];
@@ -43,7 +45,8 @@ function verdictOf(file: string): Promise<string> {
 
 async function validate(name: string, bootstrap: string): Promise<string> {
   const config = join(folder, `${name}.json`);
-  writeFileSync(config, bootstrap);
+  // The certificate of the mesh is read from files in the Pod.
+  writeFileSync(config, bootstrap.replaceAll(identityFolder, folder));
   try {
     await promisify(execFile)(envoyPath(), ['--mode', 'validate', '-c', config, '--log-level', 'error']);
     return 'accepted';
@@ -82,13 +85,13 @@ function bootstrapOf(resources: readonly XdsResource[]): Json {
     dynamic_resources: {
       ads_config: { api_type: 'GRPC', transport_api_version: 'V3', grpc_services: [{ envoy_grpc: { cluster_name: 'xds' } }] },
     },
+    layered_runtime: { layers: [{ name: 'static', static_layer: { 're2.max_program_size.error_level': 32_768 } }] },
     bootstrap_extensions: [
       {
         name: 'envoy.bootstrap.internal_listener',
         typed_config: { '@type': 'type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener' },
       },
     ],
-    layered_runtime: { layers: [{ name: 'static', static_layer: { 're2.max_program_size.error_level': 32_768 } }] },
     static_resources: {
       listeners: all.map((l, i) => ({
         ...l,
@@ -134,7 +137,8 @@ function withInlineCertificates(owner: Json, find: (name: string) => unknown): J
   const socket = owner['transport_socket'] as Json | undefined;
   const typed = socket?.['typed_config'] as Json | undefined;
   const { tls_certificate_sds_secret_configs: sds, ...context } = (typed?.['common_tls_context'] ?? {}) as Json;
-  if (!sds) return owner;
+  // Files are there at the start already.
+  if (!sds || JSON.stringify(sds).includes('path_config_source')) return owner;
   const certificates = (sds as { name: string }[]).map(({ name }) => find(name));
   expect(certificates, 'every certificate that is named is there').not.toContain(undefined);
   const common_tls_context = { ...context, tls_certificates: certificates };
@@ -154,8 +158,8 @@ function withRoutes(listener: Json, name: string, routes: Json): Json {
 }
 
 function withEndpoints(cluster: Json, assignment: Json | undefined): Json {
-  // Found by DNS.
-  if (cluster['load_assignment'] !== undefined) return cluster;
+  // Found by DNS, in the cluster itself, or by the connection.
+  if (cluster['load_assignment'] !== undefined || cluster['type'] === 'ORIGINAL_DST') return cluster;
   expect(assignment, `cluster ${String(cluster['name'])} has endpoints, if none at all`).toBeDefined();
   const { eds_cluster_config: _eds, ...rest } = cluster;
   return { ...rest, type: 'STATIC', load_assignment: assignment };

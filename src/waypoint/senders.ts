@@ -1,48 +1,64 @@
 /**
- * Ingress to waypoint (`istio.io/ingress-use-waypoint`).
+ * How proxies send into the mesh.
  *
- *   Gateways, their Pods ─ captured by ztunnel ─> MeshSenders
- *   ServiceBindings ─ bound, and wants it ──────> IngressAddresses: what those proxies dial instead of endpoints
+ *   Gateways, their Pods ─ captured by ztunnel, or waypoints that end HBONE ─> MeshSenders
+ *   ServiceBindings ─ bound, with istio.io/ingress-use-waypoint ─> IngressAddresses: what a captured ingress dials instead of endpoints
+ *   Pods ─ that take HBONE ─> HboneWorkloads
  */
 import type { GatewayView } from '../gateway/gateway.ts';
-import { type MeshSender, type ServiceAddress, familyOf } from '../ir/mesh-sender.ts';
+import { type HboneWorkload, type MeshSender, type ServiceAddress, familyOf } from '../ir/mesh-sender.ts';
+import { type Mesh, trustDomainsOf } from '../istio/mesh.ts';
 import type { LabelledService } from '../istio/services.ts';
-import { type Collection, type Ctx, type Graph, join, map } from '../krt/index.ts';
+import { type Collection, type Ctx, type Graph, type Index, join, map } from '../krt/index.ts';
 import type { Pod } from '../kube/types/core.ts';
+import { keyOf } from '../kube/types/meta.ts';
 import type { BindingOf, MeshNamespace } from './binding.ts';
 
 /** What istio-cni writes on a Pod when its traffic goes through ztunnel. */
 export const redirectionAnnotation = 'ambient.istio.io/redirection';
+/** On a Pod that speaks HBONE itself. */
+export const tunnelLabel = 'networking.istio.io/tunnel';
 
 const gatewayNameLabel = 'gateway.networking.k8s.io/gateway-name';
 
-export interface IngressInputs {
+export interface SenderInputs {
   readonly gateways: Collection<GatewayView>;
   readonly pods: Collection<Pod>;
-  /** Absent without a mesh: nothing goes to waypoints. */
+  /** Absent without a mesh: nothing takes part in it. */
   readonly mesh:
     { readonly services: Collection<BindingOf<LabelledService>>; readonly meshNamespaces: Collection<MeshNamespace> } | undefined;
+  /** The MeshConfig in use. */
+  readonly meshConfig: (ctx: Ctx) => Mesh | undefined;
 }
 
-export interface IngressToWaypoint {
+export interface MeshSenders {
   /** By Gateway. */
   readonly meshSenders: Collection<MeshSender>;
   /** By Service. */
   readonly ingressAddresses: Collection<ServiceAddress>;
+  /** By address. */
+  readonly hboneWorkloads: Index<HboneWorkload>;
 }
 
 /** Builds the collections. `podLabel` is how Pods refer to the name of their Gateway. */
-export function ingressToWaypoint(g: Graph, inputs: IngressInputs, podLabel: (gateway: string) => string): IngressToWaypoint {
+export function sendersOf(g: Graph, inputs: SenderInputs, podLabel: (gateway: string) => string): MeshSenders {
   const { mesh } = inputs;
-  if (!mesh) return { meshSenders: join(g, { name: 'MeshSenders' }, []), ingressAddresses: join(g, { name: 'IngressAddresses' }, []) };
+  if (!mesh) {
+    return {
+      meshSenders: join(g, { name: 'MeshSenders' }, []),
+      ingressAddresses: join(g, { name: 'IngressAddresses' }, []),
+      hboneWorkloads: join<HboneWorkload>(g, { name: 'HboneWorkloads' }, []).index('address', (w) => w.addresses),
+    };
+  }
   const byGateway = inputs.pods.index('gateway', ({ metadata: { namespace, labels = {} } }) =>
     labels[gatewayNameLabel] === undefined ? [] : [`${namespace}/${labels[gatewayNameLabel]}`],
   );
   const meshSenders = map(g, inputs.gateways, { name: 'MeshSenders', key: (s: MeshSender) => s.scope }, (ctx, view) => {
+    if (view.entrance?.hbone) return { by: 'hbone' as const, scope: view.key, trustDomains: trustDomainsOf(inputs.meshConfig(ctx)) };
     // A waypoint that sent to the address of a Service would be sent back to itself.
     if (view.waypoint) return undefined;
     const pods = ctx.fetch(byGateway.collection, { index: byGateway, is: `${view.ref.namespace}/${podLabel(view.ref.name)}` });
-    return senderOf(view.key, pods);
+    return capturedIngress(view.key, pods);
   });
   const ingressAddresses = map(
     g,
@@ -55,24 +71,35 @@ export function ingressToWaypoint(g: Graph, inputs: IngressInputs, podLabel: (ga
       return wantsIngress(ctx, mesh.meshNamespaces, of) ? { service: `${namespace}/${name}`, addresses } : undefined;
     },
   );
-  return { meshSenders, ingressAddresses };
+  const hboneWorkloads = map(g, inputs.pods, { name: 'HboneWorkloads' }, (_ctx, pod) => hboneWorkload(pod));
+  return { meshSenders, ingressAddresses, hboneWorkloads: hboneWorkloads.index('address', (w) => w.addresses) };
 }
 
 /** Captured as soon as one Pod is: past a waypoint nobody is to get while Pods are replaced. Undefined when none is. */
-function senderOf(scope: string, pods: readonly Pod[]): MeshSender | undefined {
-  const running = pods.filter(
-    (p) => (p.status?.podIPs ?? []).length > 0 && p.status?.phase !== 'Succeeded' && p.status?.phase !== 'Failed',
-  );
+function capturedIngress(scope: string, pods: readonly Pod[]): MeshSender | undefined {
+  const running = pods.filter(isRunning);
   const captured = running.filter(isCaptured);
   if (captured.length === 0) return undefined;
   const addresses = captured.flatMap((p) => p.status?.podIPs ?? []);
   const families = [...new Set(addresses.map(({ ip }) => familyOf(ip)))].sort();
-  return { scope, families, whole: captured.length === running.length };
+  return { by: 'ztunnel', scope, families, whole: captured.length === running.length };
 }
 
-/** True when ztunnel has the traffic of the Pod. */
-export function isCaptured({ metadata: { annotations } }: Pod): boolean {
+/** It has an address that no other Pod has. */
+function isRunning({ status }: Pod): boolean {
+  return (status?.podIPs ?? []).length > 0 && status?.phase !== 'Succeeded' && status?.phase !== 'Failed';
+}
+
+function isCaptured({ metadata: { annotations } }: Pod): boolean {
   return annotations?.[redirectionAnnotation] === 'enabled';
+}
+
+/** What istiod publishes with the tunnel protocol HBONE. Undefined for a Pod that takes plain text, or has no address of its own. */
+export function hboneWorkload(pod: Pod): HboneWorkload | undefined {
+  const { namespace = '', labels } = pod.metadata;
+  if (!isRunning(pod) || !(isCaptured(pod) || labels?.[tunnelLabel] === 'http')) return undefined;
+  const addresses = (pod.status?.podIPs ?? []).map(({ ip }) => ip);
+  return { key: keyOf(pod), addresses, namespace, serviceAccount: pod.spec.serviceAccountName ?? 'default' };
 }
 
 /** The label of the object decides, whatever its value; else that of the namespace (Istio: ingressUseWaypointFromLabels). */

@@ -1,0 +1,179 @@
+/**
+ * HBONE in the proxy itself.
+ *
+ *   connect_terminate: 15008, TLS of the mesh, CONNECT ─> main_internal: the chains of a waypoint ─> clusters
+ *   clusters: endpoints that speak HBONE ─> connect_originate: CONNECT over TLS of the mesh to port 15008 of the endpoint (hbone-upstream.ts)
+ *
+ * The address that a CONNECT asks for, the client's own address and its identity pass over to the inner connection as filter state. All of them hash:
+ * what does not would let two clients share an inner connection.
+ */
+import { peerPrincipalState } from '../../ir/authorization.ts';
+import type { WaypointListener } from '../../ir/waypoint.ts';
+import {
+  type Cluster,
+  Cluster_DiscoveryType as DiscoveryType,
+  type FilterStateValue,
+  FilterStateValue_SharedWithUpstream as SharedWithUpstream,
+  type HttpConnectionManager,
+  HttpConnectionManager_CodecType as CodecType,
+  type Listener,
+  TlsParameters_TlsProtocol as TlsProtocol,
+  any,
+  encode,
+} from '../proto/index.ts';
+import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
+import { hboneHttp2, hboneTls, internalAddress, noLimits, originalDestination, originateResources, rawBuffer } from './hbone-upstream.ts';
+import { type Binding, socketAddress } from './listener.ts';
+import { type ClientIdentity, waypointChains } from './waypoint-chains.ts';
+import { tcpClusters } from './waypoint-tcp.ts';
+
+const terminate = 'connect_terminate';
+const inner = 'main_internal';
+
+/** What clients say about themselves on a CONNECT, as filter state for access logs. Nothing is decided by it. */
+export const connectMetadata = [
+  { header: 'baggage', state: 'io.kgateway.connect.baggage' },
+  { header: 'forwarded', state: 'io.kgateway.connect.forwarded' },
+  { header: 'traceparent', state: 'io.kgateway.connect.traceparent' },
+] as const;
+
+/** Everything that a waypoint needs for HBONE. `identity` is the folder with its certificate. */
+export function hboneResources(listener: WaypointListener, binding: Binding, identity: string): readonly XdsResource[] {
+  const { scope, origins, trustDomains = [] } = listener;
+  const resource = (type: TypeUrl, name: string, bytes: Uint8Array, clusters: readonly string[] = []): XdsResource => ({
+    scope,
+    type,
+    name,
+    version: versionOf(bytes),
+    bytes,
+    origins,
+    clusters,
+  });
+  const ofListener = (message: Listener & { readonly name: string }, clusters: readonly string[]): XdsResource =>
+    resource(TypeUrl.listener, message.name, encode('envoy.config.listener.v3.Listener', message), clusters);
+  const originate = originateResources(trustDomains, identity);
+  return [
+    ofListener(terminateListener(binding, trustDomains, identity), [inner]),
+    // What is behind the tunnels counts once, where the tunnels come in.
+    ofListener(
+      {
+        name: inner,
+        internal_listener: {},
+        ignore_global_conn_limit: true,
+        listener_filters: [originalDestination],
+        ...waypointChains(listener, identityOfTunnel),
+        per_connection_buffer_limit_bytes: { value: 32 * 1024 },
+      },
+      tcpClusters(listener),
+    ),
+    ofListener(originate.listener, [originate.listener.name]),
+    resource(TypeUrl.cluster, inner, encode('envoy.config.cluster.v3.Cluster', innerCluster)),
+    resource(TypeUrl.cluster, originate.listener.name, encode('envoy.config.cluster.v3.Cluster', originate.cluster)),
+  ];
+}
+
+/** The tunnel's filter state, which comes with the inner connection. */
+const identityOfTunnel: ClientIdentity = { filters: [], source: `%FILTER_STATE(${peerPrincipalState}:PLAIN)%` };
+
+function terminateListener(binding: Binding, trustDomains: readonly string[], identity: string): Listener & { readonly name: string } {
+  return {
+    name: terminate,
+    address: { socket_address: socketAddress(binding) },
+    // Clients keep few connections with many streams, and a connection stays with its worker: hand them out evenly.
+    connection_balance_config: { exact_balance: {} },
+    filter_chains: [
+      {
+        name: terminate,
+        transport_socket: {
+          name: 'envoy.transport_sockets.tls',
+          typed_config: any('envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext', {
+            common_tls_context: {
+              ...hboneTls(trustDomains, identity),
+              tls_params: { tls_minimum_protocol_version: TlsProtocol.TLSv1_2, tls_maximum_protocol_version: TlsProtocol.TLSv1_3 },
+            },
+            require_client_certificate: { value: true },
+            // A resumed session would not show its certificate again, and CAs come and go.
+            disable_stateless_session_resumption: true,
+            disable_stateful_session_resumption: true,
+          }),
+        },
+        filters: [
+          {
+            name: 'envoy.filters.network.http_connection_manager',
+            typed_config: any('envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', connectManager),
+          },
+        ],
+      },
+    ],
+    per_connection_buffer_limit_bytes: { value: 1024 * 1024 },
+  };
+}
+
+/** `10.96.0.1:80`, `[fd00::1]:80`. Names are not served: a client that does not know the address cannot mean one of our Services. */
+const addressAndPort = String.raw`(\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[[0-9a-fA-F:.]+\]):\d{1,5}`;
+
+const connectManager: HttpConnectionManager = {
+  stat_prefix: terminate,
+  codec_type: CodecType.HTTP2,
+  http2_protocol_options: { ...hboneHttp2, max_concurrent_streams: { value: 100 } },
+  upgrade_configs: [{ upgrade_type: 'CONNECT' }],
+  stream_idle_timeout: {},
+  // The peer is the client: what it says about forwarding on a CONNECT is not looked at.
+  use_remote_address: { value: true },
+  skip_xff_append: true,
+  generate_request_id: { value: false },
+  drain_timeout: { seconds: 5 },
+  route_config: {
+    name: terminate,
+    validate_clusters: { value: false },
+    virtual_hosts: [
+      {
+        name: terminate,
+        domains: ['*'],
+        routes: [
+          {
+            match: { connect_matcher: {}, headers: [{ name: ':authority', string_match: { safe_regex: { regex: addressAndPort } } }] },
+            route: { cluster: inner, timeout: {}, upgrade_configs: [{ upgrade_type: 'CONNECT', connect_config: {} }] },
+          },
+        ],
+      },
+    ],
+  },
+  http_filters: [
+    {
+      name: 'kgateway.connect',
+      typed_config: any('envoy.extensions.filters.http.set_filter_state.v3.Config', {
+        on_request_headers: [
+          state('envoy.filters.listener.original_dst.local_ip', '%REQ(:AUTHORITY)%'),
+          state('envoy.filters.listener.original_dst.remote_ip', '%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%'),
+          state(peerPrincipalState, '%DOWNSTREAM_PEER_URI_SAN%', 'envoy.hashable_string'),
+          ...connectMetadata.map(({ header, state: key }) => state(key, `%REQ(${header.toUpperCase()})%`, 'envoy.hashable_string')),
+        ],
+      }),
+    },
+    { name: 'envoy.filters.http.router', typed_config: any('envoy.extensions.filters.http.router.v3.Router', {}) },
+  ],
+};
+
+/** One value that goes over to the inner connection, and not further. */
+function state(object_key: string, format: string, factory?: string): FilterStateValue {
+  return {
+    object_key,
+    ...(factory !== undefined && { factory_key: factory }),
+    format_string: { text_format_source: { inline_string: format }, omit_empty_values: true },
+    skip_if_empty: true,
+    shared_with_upstream: SharedWithUpstream.ONCE,
+  };
+}
+
+const innerCluster: Cluster = {
+  name: inner,
+  type: DiscoveryType.STATIC,
+  connect_timeout: { seconds: 5 },
+  circuit_breakers: noLimits,
+  load_assignment: { cluster_name: inner, endpoints: [{ lb_endpoints: [{ endpoint: { address: internalAddress(inner, inner) } }] }] },
+  transport_socket: {
+    name: 'envoy.transport_sockets.internal_upstream',
+    typed_config: any('envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport', { transport_socket: rawBuffer }),
+  },
+};

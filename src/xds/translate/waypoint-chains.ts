@@ -1,0 +1,52 @@
+/**
+ * The filter chains of a waypoint, whoever ended HBONE: connections come with the address that was asked for as their own, and say who their client is.
+ *
+ *   connection ─┬─ for a TCP Service ─> its chain (waypoint-tcp.ts)
+ *               └─ anything else ─────> HTTP: scopes by address and port
+ */
+import type { WaypointListener } from '../../ir/waypoint.ts';
+import { type ConfigListenerFilter, type FilterChain, type Listener, any } from '../proto/index.ts';
+import { connectionManager } from './listener.ts';
+import { serviceScopeKeyMutation, serviceScopedRoutes } from './service-scope-key.ts';
+import { constantChain, tcpServiceChain } from './waypoint-tcp.ts';
+
+/** How a connection says who its client is: a SPIFFE identity, or nothing. */
+export interface ClientIdentity {
+  /** Filters that put it into filter state; none when it is there already. First in every chain, before whatever reads it. */
+  readonly filters: readonly ConfigListenerFilter[];
+  /** Where it is before those filters, in the syntax of access logs. */
+  readonly source: string;
+}
+
+/** The chains of the listener. */
+export function waypointChains(
+  { tcp }: Pick<WaypointListener, 'tcp'>,
+  identity: ClientIdentity,
+): Pick<Listener, 'filter_chains' | 'default_filter_chain'> {
+  return {
+    // Only chains come and go: whatever else changes of a listener closes every connection through it.
+    filter_chains: [constantChain, ...tcp.map((service) => tcpServiceChain(service, identity))],
+    default_filter_chain: httpChain(identity),
+  };
+}
+
+/**
+ * What a proxy before us said about the client is believed: behind an ingress, `X-Forwarded-Proto` stays `https`, and `remote.ip` of policies is the
+ * address that the ingress saw. Takes every connection that no TCP Service asked for; where there is no Service at the address, the
+ * answer is 404.
+ */
+function httpChain({ filters }: ClientIdentity): FilterChain {
+  return {
+    name: 'http',
+    filters: [
+      ...filters,
+      {
+        name: 'envoy.filters.network.http_connection_manager',
+        typed_config: any('envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', {
+          ...connectionManager(serviceScopedRoutes, serviceScopeKeyMutation),
+          xff_num_trusted_hops: 1,
+        }),
+      },
+    ],
+  };
+}

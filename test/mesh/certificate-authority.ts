@@ -1,0 +1,127 @@
+/** A small CA of a mesh: speaks Istio's protocol, certifies whatever identity a token names (`ns/x/sa/y`), for as long as it is told. */
+import 'reflect-metadata';
+import { webcrypto } from 'node:crypto';
+import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData, status } from '@grpc/grpc-js';
+import * as x509 from '@peculiar/x509';
+import { createCertificateMethod, requestType, responseType } from '../../src/cmd/identity/certificate-authority.ts';
+
+const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
+x509.cryptoProvider.set(webcrypto as never);
+
+export interface KeyPair {
+  readonly cert: string;
+  readonly key: string;
+}
+
+export interface MeshCa {
+  /** PEM. */
+  readonly root: string;
+  /** A certificate for a SPIFFE identity, and its key. */
+  issue(identity: string, lifetimeSeconds?: number): Promise<KeyPair>;
+  /** A CSR's key certified. */
+  certify(publicKey: x509.PublicKey, identity: string, lifetimeSeconds: number, dnsNames?: readonly string[]): Promise<string>;
+}
+
+const generateKeys = (): Promise<webcrypto.CryptoKeyPair> => webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
+const period = (seconds: number) => ({ notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + seconds * 1000) });
+const keyPem = async (key: webcrypto.CryptoKey): Promise<string> =>
+  x509.PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', key), 'PRIVATE KEY');
+
+/** Makes a CA with a root of its own. */
+export async function meshCa(name = 'mesh'): Promise<MeshCa> {
+  const keys = await generateKeys();
+  const root = await x509.X509CertificateGenerator.createSelfSigned({
+    name: `O=${name}`,
+    keys: keys as never,
+    signingAlgorithm: algorithm,
+    ...period(86_400),
+    extensions: [
+      new x509.BasicConstraintsExtension(true, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+    ],
+  });
+  const certify: MeshCa['certify'] = async (publicKey, identity, lifetimeSeconds, dnsNames = []) => {
+    const certificate = await x509.X509CertificateGenerator.create({
+      issuer: root.subject,
+      publicKey,
+      signingKey: keys.privateKey as never,
+      signingAlgorithm: algorithm,
+      ...period(lifetimeSeconds),
+      extensions: [
+        new x509.BasicConstraintsExtension(false, undefined, true),
+        new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.keyEncipherment, true),
+        new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth]),
+        new x509.SubjectAlternativeNameExtension(
+          [{ type: 'url', value: identity } as const, ...dnsNames.map((value) => ({ type: 'dns', value }) as const)],
+          true,
+        ),
+      ],
+    });
+    return certificate.toString('pem');
+  };
+  return {
+    root: root.toString('pem'),
+    certify,
+    issue: async (identity, lifetimeSeconds = 3600) => {
+      const own = await generateKeys();
+      return { cert: await certify(own.publicKey as never, identity, lifetimeSeconds), key: await keyPem(own.privateKey) };
+    },
+  };
+}
+
+export interface CaServer {
+  readonly address: string;
+  /** How many certificates it has given out. */
+  issued(): number;
+  stop(): void;
+}
+
+/** The name that the server's certificate bears. */
+export const caServerName = 'istiod.istio-system.svc';
+
+/** Serves a CA on loopback. `lifetimeSeconds` is what it grants; a function that throws refuses. */
+export async function serveCa(ca: MeshCa, o: { readonly trustDomain?: string; readonly lifetimeSeconds: () => number }): Promise<CaServer> {
+  const own = await generateKeys();
+  const cert = await ca.certify(own.publicKey as never, 'spiffe://cluster.local/ns/istio-system/sa/istiod', 3600, [caServerName]);
+  const credentials = ServerCredentials.createSsl(null, [
+    { cert_chain: Buffer.from(cert), private_key: Buffer.from(await keyPem(own.privateKey)) },
+  ]);
+  let issued = 0;
+  const answer = async (call: ServerUnaryCall<{ csr: string }, object>): Promise<object> => {
+    const token = String(call.metadata.get('authorization')[0] ?? '').replace(/^Bearer /, '');
+    const csr = new x509.Pkcs10CertificateRequest(call.request.csr);
+    if (!(await csr.verify())) throw new Error('the CSR is not signed by its key');
+    const leaf = await ca.certify(csr.publicKey, `spiffe://${o.trustDomain ?? 'cluster.local'}/${token}`, o.lifetimeSeconds());
+    issued++;
+    return { cert_chain: [leaf, ca.root] };
+  };
+  const server = new Server();
+  const path = createCertificateMethod;
+  server.addService(
+    {
+      CreateCertificate: {
+        path,
+        requestStream: false,
+        responseStream: false,
+        requestSerialize: (message: object) => Buffer.from(requestType.encode(requestType.create(message)).finish()),
+        requestDeserialize: (bytes: Buffer) => requestType.toObject(requestType.decode(bytes)),
+        responseSerialize: (message: object) => Buffer.from(responseType.encode(responseType.create(message)).finish()),
+        responseDeserialize: (bytes: Buffer) => responseType.toObject(responseType.decode(bytes)),
+      },
+    },
+    {
+      CreateCertificate: (call: ServerUnaryCall<{ csr: string }, object>, callback: sendUnaryData<object>) => {
+        // gRPC takes the answer by a callback.
+        void (async () => {
+          const answered = await answer(call).catch((error: unknown) => ({ code: status.UNAVAILABLE, details: String(error) }));
+          if ('details' in answered) callback(answered);
+          else callback(null, answered);
+        })();
+      },
+    },
+  );
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync('127.0.0.1:0', credentials, (error, bound) => (error ? reject(error) : resolve(bound)));
+  });
+  return { address: `127.0.0.1:${port}`, issued: () => issued, stop: () => server.forceShutdown() };
+}
