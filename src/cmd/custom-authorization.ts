@@ -13,7 +13,7 @@ import { type ObjectRef, refKey } from '../ir/object-ref.ts';
 import type { ParsedAuthorization } from '../istio/authorization.ts';
 import { type ExtAuthzTarget, extAuthzTarget } from '../istio/extension-provider.ts';
 import type { Mesh } from '../istio/mesh.ts';
-import { type Collection, type Ctx, type Graph, type Group, flatMap, group, join, map } from '../krt/index.ts';
+import { type Collection, type Ctx, type Graph, anyOf, flatMap, join, map } from '../krt/index.ts';
 import type { MeshApi } from '../waypoint/collections.ts';
 
 /** The clusters of providers. */
@@ -96,7 +96,7 @@ export function withProviders(
   const uses = flatMap(g, places, { name: 'ProviderUses', key: (u: ClusterUse) => `${u.scope}|${u.cluster}|${u.route}` }, (_ctx, p) => [
     { scope: p.scope, cluster: p.cluster, route: p.key },
   ]);
-  const byCluster = group(
+  const byCluster = anyOf(
     g,
     { name: 'ProviderUsesByCluster' },
     uses.index('cluster of scope', (u) => [`${u.scope}|${u.cluster}`]),
@@ -104,7 +104,7 @@ export function withProviders(
   return {
     clusters: join(g, { name: 'ClustersWithProviders' }, [api.clusters, providers.clusters]),
     endpoints: join(g, { name: 'EndpointsWithProviders' }, [api.endpoints, providers.endpoints]),
-    clusterUses: join<Group<ClusterUse>>(g, { name: 'ClusterUsesWithProviders' }, [api.clusterUses, byCluster]),
+    clusterUses: join(g, { name: 'ClusterUsesWithProviders' }, [api.clusterUses, byCluster]),
   };
 }
 

@@ -13,8 +13,8 @@ import type { KubeObject } from '../kube/types/meta.ts';
 import type { Logger } from './log.ts';
 import type { Settings } from './settings.ts';
 
-/** At most two writes a second of the status of one Gateway; the first one at once. */
-const gatewaySpacingMs = 500;
+/** At most one write a second of the status of one Gateway; the first one at once. */
+const gatewaySpacingMs = 1000;
 
 export const leaseName = 'kgateway-envoy';
 

@@ -20,7 +20,7 @@ import { isWaypointChain } from '../ir/names.ts';
 import type { SharedCluster, UdpListener } from '../ir/tcp.ts';
 import type { HostRoutes } from '../ir/route.ts';
 import type { ServiceScope, WaypointListener } from '../ir/waypoint.ts';
-import { type Collection, type Graph, type Group, flatMap, group, join, map } from '../krt/index.ts';
+import { type Collection, type Graph, anyOf, flatMap, join, map } from '../krt/index.ts';
 import type { ConfigMap, EndpointSlice, Namespace, Secret, Service } from '../kube/types/core.ts';
 import type { BackendTLSPolicy, Gateway, GatewayClass, ReferenceGrant } from '../kube/types/gateway-api.ts';
 import type { KubeObject } from '../kube/types/meta.ts';
@@ -77,7 +77,7 @@ export interface GatewayApi {
   /** By key of the Secret; a Secret that is no key pair is left out. */
   readonly keyPairs: Collection<KeyPair>;
   /** By `scope|cluster`. */
-  readonly clusterUses: Collection<Group<ClusterUse>>;
+  readonly clusterUses: Collection<ClusterUse>;
   readonly clusters: Collection<Cluster>;
   readonly sharedClusters: Collection<SharedCluster>;
   readonly endpoints: Collection<Endpoints>;
@@ -156,9 +156,8 @@ export function gatewayApi(
     serveRoute(ctx, { rules, fulfilled: routes.fulfilled, gateways, policies, policiesByTarget }, route),
   );
 
-  const ofRoutes = flatMap(g, served, { name: 'RouteHosts', key: hostRoutesKey }, (_ctx, s) => s.hosts);
   const hostsAt = (name: string, atWaypoint: boolean) =>
-    flatMap(g, ofRoutes, { name, key: hostRoutesKey }, (_ctx, h) => (isWaypointChain(h.chain) === atWaypoint ? [h] : []));
+    flatMap(g, served, { name, key: hostRoutesKey }, (_ctx, s) => s.hosts.filter((h) => isWaypointChain(h.chain) === atWaypoint));
   const boundaries = flatMap(g, gateways, { name: 'ListenerBoundaries', key: hostRoutesKey }, (_ctx, view) => [
     ...listenerBoundaries(view),
     ...hostOwnership(view),
@@ -180,7 +179,7 @@ export function gatewayApi(
     (_ctx, s) => s.uses,
   );
   const uses = join(g, { name: 'ClusterUses' }, [usesOfRoutes, l4.uses]);
-  const clusterUses = group(
+  const clusterUses = anyOf(
     g,
     { name: 'ClustersByGateway' },
     join(g, { name: 'AllClusterUses' }, [uses, defaultUses(g, ports)]).index('cluster of scope', (u) => [`${u.scope}|${u.cluster}`]),
@@ -262,10 +261,10 @@ function usedClusters(
     },
   );
   const ofWaypoints = map(g, ports, { name: 'DefaultClusters' }, (_ctx, p) => ({ route: p.key, cluster: p.cluster }));
-  const byName = group(
+  const byName = anyOf(
     g,
     { name: 'ClusterReferencesByName' },
     join(g, { name: 'AllClusterReferences' }, [references, ofWaypoints]).index('name', (r) => [r.cluster.name]),
   );
-  return map(g, byName, { name: 'Clusters' }, (ctx, { items }) => items[0] && withBackendTls(ctx, tls, items[0].cluster));
+  return map(g, byName, { name: 'Clusters' }, (ctx, { cluster }) => withBackendTls(ctx, tls, cluster));
 }

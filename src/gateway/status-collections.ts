@@ -10,7 +10,7 @@ import { type ObjectRef, refKey } from '../ir/object-ref.ts';
 import type { RoutePolicies } from '../ir/policy.ts';
 import type { StatusReport } from '../ir/report.ts';
 import { waypointChain } from '../ir/names.ts';
-import { type Collection, type Ctx, type Graph, type Index, flatMap, group, join, map } from '../krt/index.ts';
+import { type Collection, type Ctx, type Graph, type Index, count, flatMap, join, map } from '../krt/index.ts';
 import type { Policy } from '../policy/plugin.ts';
 import { type PolicyAttachment, missingTargets, policyStatus } from '../policy/status.ts';
 import { type GatewayView, isOurs } from './gateway.ts';
@@ -62,12 +62,11 @@ export function gatewayApiStatuses(g: Graph, inputs: GatewayApiInputs, api: Gate
       return [...new Set(keys)].map((listener) => ({ listener, route: route.key }));
     },
   );
-  const byListener = group(
+  const counts = count(
     g,
-    { name: 'AttachedRoutesByListener' },
+    { name: 'AttachedRouteCounts' },
     attached.index('listener', (a) => [a.listener]),
   );
-  const counts = map(g, byListener, { name: 'AttachedRouteCounts' }, (_ctx, { items }) => ({ count: items.length }));
 
   const rejectedOf = (ctx: Ctx, ref: ObjectRef) =>
     messagesOf(ctx.fetch(more.rejected.collection, { index: more.rejected, is: refKey(ref) }));

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Collection, Event } from './index.ts';
-import { flatMap, Graph, group, join, map, singleton, source } from './index.ts';
+import { anyOf, flatMap, Graph, group, join, map, singleton, source } from './index.ts';
 
 /** What every kind of collection must do, whatever it is made of. */
 
@@ -68,6 +68,11 @@ const kinds: Record<string, () => Subject> = {
       read: (g) => read((g as { items: Item[] }).items[0]),
       keys: ['a', 'b'],
     };
+  },
+  anyOf: () => {
+    const b = base();
+    const index = b.items.index('key', (i) => [i.key]);
+    return { ...b, collection: anyOf(b.graph, { name: 'AnyOf' }, index), read, keys: ['a', 'b'] };
   },
   singleton: () => {
     const b = base();

@@ -19,18 +19,36 @@ export function group<T>(g: Graph, o: { readonly name: string }, index: Index<T>
   return new Grouped<T>(g, o.name, storeOf(g, index.collection), index as KeyedIndex<T>);
 }
 
-class Grouped<T> extends Store<Group<T>> {
-  readonly kind = 'group';
+/** How many objects of a collection share an index key. */
+export interface Count {
+  readonly key: string;
+  readonly count: number;
+}
+
+/** GROUP BY that counts: like `group`, and a change costs the same however many objects there are. */
+export function count<T>(g: Graph, o: { readonly name: string }, index: Index<T>): Collection<Count> {
+  return new Counted<T>(g, o.name, storeOf(g, index.collection), index as KeyedIndex<T>);
+}
+
+/**
+ * One of the objects of each index key, for objects that say the same under one key: who needs any of them need not hear of the others.
+ * A change costs the same however many objects there are.
+ */
+export function anyOf<T>(g: Graph, o: { readonly name: string }, index: Index<T>): Collection<T> {
+  return new AnyOf<T>(g, o.name, storeOf(g, index.collection), index as KeyedIndex<T>);
+}
+
+/** One object for each key of an index of another collection. */
+abstract class PerKey<T, O> extends Store<O> {
   readonly #input: Store<T>;
-  readonly #index: KeyedIndex<T>;
+  protected readonly of: KeyedIndex<T>;
   readonly #touched = new Set<string>();
   #started = false;
 
-  constructor(graph: Graph, name: string, input: Store<T>, index: KeyedIndex<T>) {
-    // A group is rebuilt only when an object of it changed, so no two versions of it are equal.
-    super(graph, name, () => false);
+  constructor(graph: Graph, name: string, input: Store<T>, index: KeyedIndex<T>, equals?: (a: O, b: O) => boolean) {
+    super(graph, name, equals);
     this.#input = input;
-    this.#index = index;
+    this.of = index;
     input.dependents.push(this as unknown as AnyStore);
     graph.markDirty(this as unknown as AnyStore);
   }
@@ -41,11 +59,11 @@ class Grouped<T> extends Store<Group<T>> {
         if (e.type !== 'add') this.#touch(e.key, e.old);
         if (e.type !== 'delete') this.#touch(e.key, e.new);
       }
-      for (const key of this.#touched) this.#rebuild(key);
+      for (const key of this.#touched) this.rebuild(key);
       this.#touched.clear();
     } else {
       this.#started = true;
-      for (const key of this.#index.peekKeys()) this.#rebuild(key);
+      for (const key of this.of.peekKeys()) this.rebuild(key);
     }
     this.changes = this.settle();
   }
@@ -55,12 +73,47 @@ class Grouped<T> extends Store<Group<T>> {
   }
 
   #touch(key: string, value: T): void {
-    for (const k of this.#index.keysOf(key, value)) this.#touched.add(k);
+    for (const k of this.of.keysOf(key, value)) this.#touched.add(k);
   }
 
-  #rebuild(key: string): void {
-    const items = this.#index.peek(key);
+  protected abstract rebuild(key: string): void;
+}
+
+class Grouped<T> extends PerKey<T, Group<T>> {
+  readonly kind = 'group';
+
+  constructor(graph: Graph, name: string, input: Store<T>, index: KeyedIndex<T>) {
+    // A group is rebuilt only when an object of it changed, so no two versions of it are equal.
+    super(graph, name, input, index, () => false);
+  }
+
+  protected override rebuild(key: string): void {
+    const items = this.of.peek(key);
     if (items.length === 0) this.drop(key);
     else this.write(key, this.graph.assertions ? Object.freeze({ key, items }) : { key, items });
+  }
+}
+
+class Counted<T> extends PerKey<T, Count> {
+  readonly kind = 'count';
+
+  constructor(graph: Graph, name: string, input: Store<T>, index: KeyedIndex<T>) {
+    super(graph, name, input, index, (a, b) => a.count === b.count);
+  }
+
+  protected override rebuild(key: string): void {
+    const n = this.of.count(key);
+    if (n === 0) this.drop(key);
+    else this.write(key, { key, count: n });
+  }
+}
+
+class AnyOf<T> extends PerKey<T, T> {
+  readonly kind = 'anyOf';
+
+  protected override rebuild(key: string): void {
+    const value = this.of.first(key);
+    if (value === undefined) this.drop(key);
+    else this.write(key, value);
   }
 }

@@ -90,6 +90,16 @@ export class KeyedIndex<T> implements Index<T> {
     return this.collection.graph.assertions ? Object.freeze(items) : items;
   }
 
+  /** How many objects `peek` would return; nobody holds them afterwards. */
+  count(key: string): number {
+    return this.#buckets.get(key)?.items.length ?? 0;
+  }
+
+  /** One of the objects that `peek` would return: the same one until it goes. */
+  first(key: string): T | undefined {
+    return this.#buckets.get(key)?.items[0];
+  }
+
   peekKeys(): Iterable<string> {
     return this.#buckets.keys();
   }

@@ -1,4 +1,5 @@
 // Typed calls to the API server over undici: [Resource<T>] + [key] -> [T]. Watches have connections of their own, so no slow call delays an event.
+import { createSecureContext } from 'node:tls';
 import { isDeepStrictEqual } from 'node:util';
 import type { Dispatcher } from 'undici';
 import { Pool, ProxyAgent } from 'undici';
@@ -165,7 +166,14 @@ function clientOf(credentials: Credentials, o: ClientOptions): KubeClient {
   let reading: Promise<Connections> | undefined;
 
   const dispatcher = (session: Session, connections: number | null): Dispatcher => {
-    const connect = { ...session.tls, timeout: 10_000, keepAlive: true, keepAliveInitialDelay: 30_000 };
+    // One context for all connections: each would parse certificates of its own, and keep them.
+    const connect = {
+      ...session.tls,
+      secureContext: createSecureContext(session.tls),
+      timeout: 10_000,
+      keepAlive: true,
+      keepAliveInitialDelay: 30_000,
+    };
     const common = { connections, headersTimeout: timeout, bodyTimeout: timeout, keepAliveTimeout: 60_000, allowH2: false };
     if (credentials.proxy === undefined) return new Pool(origin, { ...common, connect: connect as Pool.Options['connect'] & object });
     return new ProxyAgent({ ...common, uri: credentials.proxy, requestTls: connect as NonNullable<ProxyAgent.Options['requestTls']> });

@@ -35,12 +35,6 @@ export type Validator = (object: unknown) => readonly string[];
 
 type Json = Record<string, unknown>;
 
-/** The CRDs of the Gateway API, experimental channel (types/generate.ts); loaded when asked for. */
-export async function gatewayApiCrds(): Promise<readonly CustomResourceDefinition[]> {
-  const module = await import('./types/gateway-api-crds.json', { with: { type: 'json' } });
-  return module.default as unknown as readonly CustomResourceDefinition[];
-}
-
 /** A validator for the served versions of these CRDs. */
 export function crdValidator(crds: readonly CustomResourceDefinition[]): Validator {
   const schemas = new Map<string, OpenApiSchema>();

@@ -64,6 +64,8 @@ export function statusWriter(client: KubeClient, desired: Collection<DesiredStat
   const retired = new Map<string, DesiredStatus>();
   /** What the server made of our last write: newer than the cache for a moment, and with defaults that we do not know. */
   const written = new Map<string, Written>();
+  /** What `needed` found: `write` follows at once and need not find it again. */
+  let planned: Planned | undefined;
   let queue: WorkQueue | undefined;
   let subscription: Disposable | undefined;
   let timer: NodeJS.Timeout | undefined;
@@ -96,7 +98,11 @@ export function statusWriter(client: KubeClient, desired: Collection<DesiredStat
   const needed = (key: string): boolean => {
     const d = find(key);
     const object = d && newest(d);
-    if (d && object && planOf(d, object)) return true;
+    const status = d && object && planOf(d, object);
+    if (status) {
+      planned = { d, object, status };
+      return true;
+    }
     counts.skipped++;
     settled(key, d);
     return false;
@@ -112,13 +118,14 @@ export function statusWriter(client: KubeClient, desired: Collection<DesiredStat
   const patch = async (d: DesiredStatus, first: KubeObject): Promise<void> => {
     let object: KubeObject | undefined = first;
     for (let conflicts = 0; object;) {
-      const status = planOf(d, object);
+      const status: Planned['status'] | undefined = planned?.d === d && planned.object === object ? planned.status : planOf(d, object);
+      planned = undefined;
       if (!status) return;
       try {
         const body = { metadata: { resourceVersion: object.metadata.resourceVersion, uid: object.metadata.uid }, status };
         const answer = await client.patch(d.resource, d.object, body, { subresource: 'status', fieldManager: o.fieldManager });
         counts.writes++;
-        written.set(d.key, { sent: digest(status), kept: digest(statusOf(answer)), object: answer });
+        written.set(d.key, { sent: digest(status), kept: digest(statusOf(answer)), object: versionAndStatus(answer) });
         return;
       } catch (error) {
         if (isNotFound(error)) return;
@@ -195,8 +202,26 @@ interface Written {
   /** Digests of what was sent, and of the status that came of it. */
   readonly sent: string;
   readonly kept: string;
-  /** The answer, for as long as the cache is older. */
+  /** What matters of the answer, for as long as the cache is older. */
   object: KubeObject | undefined;
+}
+
+interface Planned {
+  readonly d: DesiredStatus;
+  readonly object: KubeObject;
+  readonly status: Readonly<Record<string, unknown>>;
+}
+
+/** What the next write of a status looks at; the rest of an answer is several times as large. */
+function versionAndStatus(o: KubeObject): KubeObject {
+  const { name, namespace, uid, resourceVersion, generation } = o.metadata;
+  const metadata = { name, ...(namespace !== undefined && { namespace }), ...(uid !== undefined && { uid }) };
+  return {
+    apiVersion: o.apiVersion,
+    kind: o.kind,
+    metadata: { ...metadata, ...(resourceVersion !== undefined && { resourceVersion }), ...(generation !== undefined && { generation }) },
+    status: statusOf(o),
+  } as KubeObject;
 }
 
 /** Of a JSON value; the order of fields counts, which is the server's own for what it stores. */

@@ -231,7 +231,7 @@ export function serveConnection(call: AdsCall, protocol: StreamState['protocol']
 
   const take = (bytes: Buffer): void => {
     try {
-      run(decode(protocol, bytes));
+      run(decode(protocol, bytes, true));
     } catch (error) {
       fail('INVALID_ARGUMENT', `not a discovery request: ${error instanceof Error ? error.message : String(error)}`, proxy?.scope);
     }
@@ -267,8 +267,9 @@ export function serveConnection(call: AdsCall, protocol: StreamState['protocol']
 
 type RequestInput = { readonly kind: 'delta'; readonly request: DeltaRequest } | { readonly kind: 'state'; readonly request: StateRequest };
 
-function decode(protocol: StreamState['protocol'], bytes: Buffer): RequestInput {
+/** Clients that repeat their node in every request are spared its decoding: the first one counts. */
+function decode(protocol: StreamState['protocol'], bytes: Buffer, nodeKnown = false): RequestInput {
   return protocol === 'delta'
-    ? { kind: 'delta', request: decodeDeltaRequest(bytes) }
-    : { kind: 'state', request: decodeStateRequest(bytes) };
+    ? { kind: 'delta', request: decodeDeltaRequest(bytes, nodeKnown) }
+    : { kind: 'state', request: decodeStateRequest(bytes, nodeKnown) };
 }

@@ -127,8 +127,8 @@ function decodeStatus(value: number | Buffer): string {
   return (Buffer.isBuffer(value) && text(field(value, 2))) || 'rejected without a message';
 }
 
-/** Decodes a DeltaDiscoveryRequest. Throws on malformed bytes. */
-export function decodeDeltaRequest(bytes: Buffer): DeltaRequest {
+/** Decodes a DeltaDiscoveryRequest, without its node if that is known. Throws on malformed bytes. */
+export function decodeDeltaRequest(bytes: Buffer, nodeKnown = false): DeltaRequest {
   let node: Node | undefined;
   let type = '';
   let nonce = '';
@@ -137,7 +137,7 @@ export function decodeDeltaRequest(bytes: Buffer): DeltaRequest {
   const unsubscribe: string[] = [];
   const initialVersions = new Map<string, string>();
   for (const [number, value] of fields(bytes)) {
-    if (number === 1 && Buffer.isBuffer(value)) node = decodeNode(value);
+    if (number === 1 && Buffer.isBuffer(value)) node = nodeKnown ? undefined : decodeNode(value);
     else if (number === 2) type = text(value);
     else if (number === 3) subscribe.push(text(value));
     else if (number === 4) unsubscribe.push(text(value));
@@ -150,8 +150,8 @@ export function decodeDeltaRequest(bytes: Buffer): DeltaRequest {
   return { ...(node && { node }), type, subscribe, unsubscribe, initialVersions, nonce, ...(error !== undefined && { error }) };
 }
 
-/** Decodes a DiscoveryRequest (state of the world). Throws on malformed bytes. */
-export function decodeStateRequest(bytes: Buffer): StateRequest {
+/** Decodes a DiscoveryRequest (state of the world), without its node if that is known. Throws on malformed bytes. */
+export function decodeStateRequest(bytes: Buffer, nodeKnown = false): StateRequest {
   let node: Node | undefined;
   let type = '';
   let version = '';
@@ -160,7 +160,7 @@ export function decodeStateRequest(bytes: Buffer): StateRequest {
   const names: string[] = [];
   for (const [number, value] of fields(bytes)) {
     if (number === 1) version = text(value);
-    else if (number === 2 && Buffer.isBuffer(value)) node = decodeNode(value);
+    else if (number === 2 && Buffer.isBuffer(value)) node = nodeKnown ? undefined : decodeNode(value);
     else if (number === 3) names.push(text(value));
     else if (number === 4) type = text(value);
     else if (number === 5) nonce = text(value);

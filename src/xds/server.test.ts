@@ -221,4 +221,5 @@ test('requests are read field by field, whatever else they hold', () => {
     initialVersions: new Map([['a', 'v1']]),
     nonce: '7',
   });
+  expect(decodeDeltaRequest(bytes, true)).not.toHaveProperty('node');
 });

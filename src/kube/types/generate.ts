@@ -1,5 +1,4 @@
-// Writes gateway-api.ts and gateway-api-crds.json from the CRDs of the Gateway API's Go module, experimental channel. The types are those of the storage
-// versions; the JSON has the schemas of all served ones, without prose and CEL, for objects that never meet an API server.
+// Writes gateway-api.ts from the CRDs of the Gateway API's Go module, experimental channel: the types of the storage versions.
 //   node src/kube/types/generate.ts           rewrite
 //   node src/kube/types/generate.ts --check   fail when a committed file is not what would be written
 // Two schemas of the same shape are one type; names are those of the Go types. A shape without a name here stops the run.
@@ -14,7 +13,6 @@ import type { CustomResourceDefinition } from './core.ts';
 
 const version = 'v1.6.3';
 const typesFile = join(import.meta.dirname, 'gateway-api.ts');
-const schemasFile = join(import.meta.dirname, 'gateway-api-crds.json');
 
 /** The first place where a shape is seen (kinds in alphabetical order) and its name in Go. `meta` ones are not written but imported. */
 const names: Readonly<Record<string, string>> = {
@@ -189,48 +187,10 @@ function readCrds(): readonly CustomResourceDefinition[] {
     .sort((a, b) => (a.spec.names.kind < b.spec.names.kind ? -1 : 1));
 }
 
-/** A schema without what no program reads; `properties` are walked by value, for a property may be called `description`. */
-function withoutProse(schema: OpenApiSchema): Record<string, unknown> {
-  const prose = new Set(['description', 'x-kubernetes-validations', 'format', 'anyOf', 'allOf', 'oneOf', 'not']);
-  return Object.fromEntries(
-    Object.entries(schema).flatMap(([key, value]) => {
-      if (prose.has(key)) return [];
-      if (key === 'properties') return [[key, mapValues(value as Readonly<Record<string, OpenApiSchema>>, withoutProse)]];
-      if (key === 'items' || (key === 'additionalProperties' && typeof value === 'object')) return [[key, withoutProse(value as OpenApiSchema)]];
-      return [[key, value]];
-    }),
-  );
-}
-
-function mapValues<A, B>(o: Readonly<Record<string, A>>, f: (a: A) => B): Record<string, B> {
-  return Object.fromEntries(Object.entries(o).map(([key, value]) => [key, f(value)]));
-}
-
-/** The CRDs as JSON, one a line. */
-function schemas(crds: readonly CustomResourceDefinition[]): string {
-  const lines = crds.map(({ apiVersion, kind, metadata: { name }, spec }) => {
-    const versions = spec.versions
-      .filter((v) => v.served)
-      .map(({ name, served, storage, schema }) => {
-        const { spec, ...properties } = (schema?.openAPIV3Schema as OpenApiSchema).properties ?? {};
-        const top = { ...(schema?.openAPIV3Schema as OpenApiSchema), properties: { ...mapValues(properties, () => ({})), ...(spec ? { spec } : {}) } };
-        return { name, served, storage, schema: { openAPIV3Schema: withoutProse(top) } };
-      });
-    return JSON.stringify({ apiVersion, kind, metadata: { name }, spec: { group: spec.group, names: spec.names, scope: spec.scope, versions } });
-  });
-  return `[\n${lines.join(',\n')}\n]\n`;
-}
-
-const crds = readCrds();
-const outputs = [
-  [typesFile, generate(crds)],
-  [schemasFile, schemas(crds)],
-] as const;
-for (const [file, text] of outputs) {
-  if (!process.argv.includes('--check')) {
-    writeFileSync(file, text);
-  } else if (readFileSync(file, 'utf8') !== text) {
-    process.stderr.write(`${file} is stale: run node src/kube/types/generate.ts\n`);
-    process.exitCode = 1;
-  }
+const text = generate(readCrds());
+if (!process.argv.includes('--check')) {
+  writeFileSync(typesFile, text);
+} else if (readFileSync(typesFile, 'utf8') !== text) {
+  process.stderr.write(`${typesFile} is stale: run node src/kube/types/generate.ts\n`);
+  process.exitCode = 1;
 }

@@ -20,11 +20,8 @@ export interface GatewayClusterInputs {
   readonly endpoints: Collection<Endpoints>;
   /** By Gateway. */
   readonly clientCertificates: Collection<ClientCertificate>;
-  /** Which Gateways need which clusters; items are the uses. */
-  readonly clusterUses: Collection<{
-    readonly key: string;
-    readonly items: readonly { readonly scope: string; readonly cluster: string }[];
-  }>;
+  /** Which Gateways need which clusters: each pair once. */
+  readonly clusterUses: Collection<{ readonly scope: string; readonly cluster: string }>;
   /** By Gateway: absent for one that takes no part in the mesh. */
   readonly meshSenders: Collection<MeshSender>;
   /** By Service. */
@@ -59,16 +56,14 @@ export function gatewayClusters(g: Graph, ir: GatewayClusterInputs): Collection<
   ]);
   const endpointBytes = map(g, ir.endpoints, bytes('EndpointBytes'), (_ctx, e) => encodedEndpoints(e));
 
-  const clusters = map(g, ir.clusterUses, options('ClusterResources'), (ctx, { items }): XdsResource | undefined => {
-    const [use] = items;
-    const shared = use && ctx.fetchOne(clusterBytes, use.cluster);
+  const clusters = map(g, ir.clusterUses, options('ClusterResources'), (ctx, use): XdsResource | undefined => {
+    const shared = ctx.fetchOne(clusterBytes, use.cluster);
     if (!shared) return undefined;
     const own = ownCluster(ctx, ir, use.scope, use.cluster);
     return { scope: use.scope, type: TypeUrl.cluster, name: use.cluster, ...(own ? encoded(own, shared.origins) : shared), clusters: [] };
   });
-  const endpoints = map(g, ir.clusterUses, options('EndpointResources'), (ctx, { items }): XdsResource | undefined => {
-    const [use] = items;
-    const shared = use && ctx.fetchOne(endpointBytes, use.cluster);
+  const endpoints = map(g, ir.clusterUses, options('EndpointResources'), (ctx, use): XdsResource | undefined => {
+    const shared = ctx.fetchOne(endpointBytes, use.cluster);
     if (!shared) return undefined;
     const own = ownEndpoints(ctx, ir, use.scope, use.cluster);
     return { scope: use.scope, type: TypeUrl.endpoint, name: use.cluster, ...(own ? encodedEndpoints(own) : shared), clusters: [] };

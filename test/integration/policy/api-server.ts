@@ -24,7 +24,9 @@ export interface Answer {
 }
 
 export interface ApiServer extends AsyncDisposable {
-  readonly call: (method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown) => Promise<Answer>;
+  /** Path of a kubeconfig that may do everything. */
+  readonly kubeconfig: string;
+  readonly call: (method: 'GET' | 'POST' | 'PATCH' | 'DELETE', path: string, body?: unknown) => Promise<Answer>;
 }
 
 async function freePort(): Promise<number> {
@@ -79,12 +81,14 @@ export async function startApiServer(): Promise<ApiServer> {
       { stdio: 'ignore' },
     ),
   ];
+  const kubeconfig = join(folder, 'kubeconfig');
+  writeFileSync(kubeconfig, kubeconfigOf(`https://127.0.0.1:${port}`));
   const dispatcher = new Agent({ connect: { rejectUnauthorized: false } });
   const call: ApiServer['call'] = async (method, path, body) => {
     const response = await request(`https://127.0.0.1:${port}${path}`, {
       method,
       dispatcher,
-      headers: { authorization: 'Bearer test', 'content-type': 'application/json' },
+      headers: { authorization: 'Bearer test', 'content-type': method === 'PATCH' ? 'application/merge-patch+json' : 'application/json' },
       ...(body !== undefined && { body: JSON.stringify(body) }),
     });
     const text = await response.body.text();
@@ -101,7 +105,18 @@ export async function startApiServer(): Promise<ApiServer> {
     await dispose();
     throw error;
   }
-  return { call, [Symbol.asyncDispose]: dispose };
+  return { kubeconfig, call, [Symbol.asyncDispose]: dispose };
+}
+
+function kubeconfigOf(server: string): string {
+  return JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{ name: 'test', cluster: { server, 'insecure-skip-tls-verify': true } }],
+    users: [{ name: 'test', user: { token: 'test' } }],
+    contexts: [{ name: 'test', context: { cluster: 'test', user: 'test' } }],
+    'current-context': 'test',
+  });
 }
 
 /** Polls until the condition holds; a call that fails counts as not yet. */
