@@ -38,9 +38,9 @@ golden: $(INSTALLED) ## rewrite the expected output of golden tests; read the di
 	ENVOY_PATH="$$(node scripts/envoy.mjs)" UPDATE_GOLDEN=1 vitest run --project unit golden
 
 .PHONY: conformance
-conformance: $(INSTALLED) ## the Gateway API conformance suite alone; PROFILES=GATEWAY-HTTP,GATEWAY-GRPC, ARGS='-run-test NAME'
+conformance: $(INSTALLED) ## the Gateway API conformance suite alone; PROFILES=GATEWAY-HTTP,MESH-HTTP, ARGS='-run-test NAME'
 	@$(STAGES) conformance
-	@echo 'the report is .cache/reports/conformance.yaml; one of a release goes to docs/conformance/ unmodified' >&2
+	@echo 'the reports are .cache/reports/conformance.yaml and conformance-mesh.yaml; those of a release go to docs/conformance/ unmodified' >&2
 
 .PHONY: bench
 bench: $(INSTALLED) ## time from a new HTTPRoute to its first answer, at 0, 1000 and 4000 routes; micro-benchmarks

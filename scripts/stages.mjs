@@ -63,6 +63,20 @@ function words(name) {
 
 const lab = join(root, 'test', 'lab', 'lab');
 const conformanceReport = join(reports, 'conformance.yaml');
+const meshReport = join(reports, 'conformance-mesh.yaml');
+
+/** PROFILES=MESH-HTTP,GATEWAY-TLS chooses; a single test (ARGS) that is not about the mesh leaves the mesh out. */
+const profiles = (process.env.PROFILES || 'GATEWAY-HTTP,GATEWAY-GRPC,GATEWAY-TLS,GATEWAY-TCP,GATEWAY-UDP,MESH-HTTP,MESH-GRPC').split(',');
+const oneTest = /-run-test[= ](\S+)/.exec(process.env.ARGS ?? '')?.[1];
+const ofGateways = oneTest?.startsWith('Mesh') ? [] : profiles.filter((p) => p.startsWith('GATEWAY-'));
+const ofMesh = oneTest !== undefined && !oneTest.startsWith('Mesh') ? [] : profiles.filter((p) => p.startsWith('MESH-'));
+const implementation = [
+  '-organization=kgateway-ts',
+  '-project=kgateway-ts',
+  `-version=v${settings.KGATEWAY_VERSION}`,
+  '-url=https://github.com/kgateway-ts/kgateway',
+  '-contact=@kgateway-ts/maintainers',
+];
 
 /** @type {readonly Stage[]} */
 export const stages = [
@@ -103,18 +117,14 @@ export const stages = [
   vitest('integration', { name: 'integration', groups: ['test'], needs: ['envoy', 'install'], minutes: 20 }),
   {
     name: 'conformance',
-    groups: ['test', 'conformance'],
+    groups: ofGateways.length > 0 ? ['test', 'conformance'] : [],
     needs: ['install'],
     command: [
       lab,
       'conformance',
       'kgateway',
-      `-conformance-profiles=${process.env.PROFILES || 'GATEWAY-HTTP,GATEWAY-GRPC,GATEWAY-TLS,GATEWAY-TCP,GATEWAY-UDP'}`,
-      '-organization=kgateway-ts',
-      '-project=kgateway-ts',
-      `-version=v${settings.KGATEWAY_VERSION}`,
-      '-url=https://github.com/kgateway-ts/kgateway',
-      '-contact=@kgateway-ts/maintainers',
+      `-conformance-profiles=${ofGateways.join(',')}`,
+      ...implementation,
       ...words('ARGS'),
     ],
     env: { LAB_REPORT: conformanceReport },
@@ -122,6 +132,17 @@ export const stages = [
     count: () => conformanceCounts(conformanceReport),
     show: /^\s*--- (PASS|FAIL|SKIP)|^(FAIL|panic)/,
     minutes: 40,
+  },
+  {
+    name: 'conformance: mesh',
+    groups: ofMesh.length > 0 ? ['test', 'conformance'] : [],
+    needs: ['install'],
+    command: ['test/mesh/conformance.sh', `-conformance-profiles=${ofMesh.join(',')}`, ...implementation, ...words('ARGS')],
+    env: { LAB_REPORT: meshReport },
+    report: meshReport,
+    count: () => conformanceCounts(meshReport),
+    show: /^\s*--- (PASS|FAIL|SKIP)|^(FAIL|panic)/,
+    minutes: 10,
   },
   { name: 'bench', groups: ['bench'], needs: ['install'], command: ['node', 'bench/run.mjs', ...words('ARGS')], minutes: 40 },
 ];

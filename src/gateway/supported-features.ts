@@ -50,5 +50,23 @@ export const supportedFeatures: readonly string[] = [
   'UDPRoute',
 ];
 
-/** The same for classes of waypoints, sorted. */
-export const waypointFeatures: readonly string[] = [];
+/** The same for classes of waypoints, sorted: what the mesh profiles test, all of it. */
+export const waypointFeatures: readonly string[] = [
+  'GRPCRoute',
+  'HTTPRoute',
+  'HTTPRoute303RedirectStatusCode',
+  'HTTPRoute307RedirectStatusCode',
+  'HTTPRoute308RedirectStatusCode',
+  'HTTPRouteParentRefPort',
+  'HTTPRouteResponseHeaderModification',
+  'Mesh',
+  'MeshClusterIPMatching',
+  'MeshConsumerRoute',
+  'MeshHTTPRouteBackendRequestHeaderModification',
+  'MeshHTTPRouteNamedRouteRule',
+  'MeshHTTPRouteQueryParamMatching',
+  'MeshHTTPRouteRedirectPath',
+  'MeshHTTPRouteRedirectPort',
+  'MeshHTTPRouteRewritePath',
+  'MeshHTTPRouteSchemeRedirect',
+];
