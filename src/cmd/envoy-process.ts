@@ -14,6 +14,8 @@ export interface EnvoyProcessOptions {
   /** Unique on this machine: Envoys with the same number would talk to each other. */
   readonly baseId: number;
   readonly log: Logger;
+  /** It is a waypoint, whose metrics have the names of Istio. */
+  readonly istioMetrics?: boolean;
 }
 
 export interface EnvoyProcess {
@@ -29,7 +31,15 @@ export function startEnvoy(o: EnvoyProcessOptions): EnvoyProcess {
   const id = `${o.gateway.name}.${o.gateway.namespace}`;
   writeFileSync(
     config,
-    bootstrapYaml(envoyBootstrap({ nodeId: id, gateway: o.gateway, xds: { host: '127.0.0.1', port: o.xdsPort }, adminPort: o.adminPort })),
+    bootstrapYaml(
+      envoyBootstrap({
+        nodeId: id,
+        gateway: o.gateway,
+        xds: { host: '127.0.0.1', port: o.xdsPort },
+        adminPort: o.adminPort,
+        istioMetrics: o.istioMetrics === true,
+      }),
+    ),
   );
   let child: ChildProcess | undefined;
   let stopped = false;

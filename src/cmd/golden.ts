@@ -152,14 +152,21 @@ const constants = new Set([
   'request_headers_to_remove',
 ]);
 
+/** Filters and access loggers that are the same everywhere. */
+const constantExtensions = new Set<unknown>(['envoy.access_loggers.stats', 'kgateway.source']);
+
 function withoutConstants(value: unknown, inRoute = false): unknown {
-  if (Array.isArray(value)) return value.map((v) => withoutConstants(v, inRoute));
+  if (Array.isArray(value)) {
+    const varying = value.filter((v) => !constantExtensions.has((v as { name?: unknown } | null)?.name));
+    return varying.map((v) => withoutConstants(v, inRoute));
+  }
   if (typeof value !== 'object' || value === null) return value;
   const entries = Object.entries(value).filter(([key]) => !constants.has(key) || (key === 'request_headers_to_remove' && inRoute));
   return Object.fromEntries(
     entries
       .filter(([key, v]) => !(key === 'typed_per_filter_config' && isIdle(v)))
-      .map(([key, v]) => [key, withoutConstants(v, inRoute || key === 'routes')]),
+      .map(([key, v]) => [key, withoutConstants(v, inRoute || key === 'routes')] as const)
+      .filter(([key, v]) => !(key === 'access_log' && Array.isArray(v) && v.length === 0)),
   );
 }
 

@@ -176,7 +176,7 @@ export function metricsDocument(): string {
   return [
     '# Metrics',
     '',
-    'Of the controller, at `:9092/metrics`, besides those of Node.js. Proxies serve those of Envoy at `:9091/metrics`.',
+    'Of the controller, at `:9092/metrics`, besides those of Node.js. Proxies serve those of Envoy at `:9091/metrics`, waypoints also [those of Istio](telemetry.md).',
     '',
     '| metric | type | labels | meaning |',
     '| --- | --- | --- | --- |',

@@ -2,6 +2,7 @@
 //   [BootstrapOptions] -> envoyBootstrap -> bootstrapYaml -> ConfigMap of the proxy, or a file of `make run`
 import { dump } from 'js-yaml';
 import { isIP } from 'node:net';
+import { istioMetricNames } from './istio-metric-names.ts';
 import { extensions, httpListener, socketAddress, staticCluster } from './static-resources.ts';
 import type { EnvoyJson } from './static-resources.ts';
 
@@ -42,6 +43,8 @@ export interface BootstrapOptions {
   readonly readiness?: { readonly port: number; readonly acceptProxyProtocol?: boolean };
   /** Absent: no metrics listener. */
   readonly metrics?: { readonly port: number };
+  /** The names of Istio's metrics, without Envoy's prefix. */
+  readonly istioMetrics?: boolean;
   /** Where the two listeners bind: `::` takes IPv4 as well. */
   readonly bindAddress?: string;
   /** Downstream connections above which new ones are refused. Default 50,000. */
@@ -85,7 +88,10 @@ export function envoyBootstrap(o: BootstrapOptions): EnvoyJson {
         name: 'envoy.bootstrap.internal_listener',
         typed_config: { '@type': `${extensions}.bootstrap.internal_listener.v3.InternalListener` },
       },
+      ...(o.istioMetrics === true ? [istioMetricNames] : []),
     ],
+    // A time series that nothing was counted in for this long is forgotten.
+    ...(o.istioMetrics === true && { stats_eviction_interval: '3600s' }),
     layered_runtime: {
       layers: [
         // Regular expressions of users pass through RE2 in the controller first; Envoy's own limit of 100 would refuse whole resources.

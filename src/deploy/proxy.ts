@@ -48,7 +48,7 @@ function configMapOf(input: ProxyDeployment): ConfigMap {
       ...(settings.xds.auth && { token: { path: `${configFolder}/xds_service_account_token.json`, watchedDirectory: tokenFolder } }),
     },
     readiness: { port: readinessPort, acceptProxyProtocol: start?.enableReadinessProbeProxyProtocol === true },
-    ...(parameters.stats?.enabled !== false && { metrics: { port: metricsPort } }),
+    ...(parameters.stats?.enabled !== false && { metrics: { port: metricsPort }, istioMetrics: input.role === 'waypoint' }),
     bindAddress: settings.bindIPv6 ? '::' : '0.0.0.0',
     ...(start?.dnsResolver?.udpMaxQueries !== undefined && { dnsUdpMaxQueries: start.dnsResolver.udpMaxQueries }),
     ...(start?.logFormat && { logFormat: start.logFormat }),

@@ -124,6 +124,15 @@ function portEndpoints(
   return [];
 }
 
+const generated = '[bcdfghjklmnpqrstvwxz2456789]';
+const ofDeployment = new RegExp(`^(.+)-${generated}{6,10}-${generated}{5}$`);
+const ofOthers = new RegExp(`^(.+)-(?:${generated}{5}|[0-9]+)$`);
+
+/** `echo-7d4b9c8f6d-x2x5k` and `echo-0` are of `echo`; a Pod that nothing runs is its own workload. */
+export function workloadOf(pod: string): string {
+  return (ofDeployment.exec(pod) ?? ofOthers.exec(pod))?.[1] ?? pod;
+}
+
 const isReady = (e: SliceEndpoint): boolean => e.conditions?.ready !== false;
 const isServing = (e: SliceEndpoint): boolean => e.conditions?.serving === true;
 
@@ -133,7 +142,10 @@ function sliceEndpoints(slice: EndpointSlice, portName: string, usable: (e: Slic
   return (slice.endpoints ?? []).filter(usable).flatMap((source): Found[] => {
     // Several addresses are ways to the same endpoint, and the first is enough (Kubernetes: Endpoint.addresses).
     const [address] = source.addresses;
-    return address === undefined ? [] : [{ endpoint: { address, port, ...(source.zone !== undefined && { zone: source.zone }) }, source }];
+    if (address === undefined) return [];
+    const { zone, targetRef } = source;
+    const workload = targetRef?.kind === 'Pod' && targetRef.name ? workloadOf(targetRef.name) : undefined;
+    return [{ endpoint: { address, port, ...(zone !== undefined && { zone }), ...(workload !== undefined && { workload }) }, source }];
   });
 }
 

@@ -40,6 +40,8 @@ export interface Endpoint {
   readonly otherAddress?: string;
   readonly port: number;
   readonly zone?: string;
+  /** Name of the Deployment or whatever runs it, as far as the name of its Pod tells. */
+  readonly workload?: string;
   /** Its part of the traffic in relation to the others; 1 unless given. */
   readonly weight?: number;
   /** It is reached through a tunnel (HBONE), whose other end has to show one of these SPIFFE identities. Absent: directly. */

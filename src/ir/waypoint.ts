@@ -9,6 +9,7 @@ import type { JwtAuthentication } from './jwt.ts';
 import type { ObjectRef } from './object-ref.ts';
 import type { HostRoutes, RouteRule } from './route.ts';
 import type { TcpBackend } from './tcp.ts';
+import type { WaypointTelemetry } from './telemetry.ts';
 
 /** One port of a Service under one address. */
 export interface ServicePlace {
@@ -55,5 +56,7 @@ export interface WaypointListener {
   /** Whose certificates are taken, with `hbone`; the mesh's own first. */
   readonly trustDomains?: readonly string[];
   readonly tcp: readonly TcpService[];
+  /** Absent: the default. */
+  readonly telemetry?: WaypointTelemetry;
   readonly origins: readonly ObjectRef[];
 }

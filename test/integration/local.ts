@@ -89,7 +89,15 @@ export async function startLocalGateway(
   });
   const baseId = 100_000 + (adminPort % 60_000);
   const gateway = { namespace: 'default', name: 'gw' };
-  const envoy = startEnvoy({ path: envoyPath(), gateway, xdsPort: server.port, adminPort, baseId, log });
+  const envoy = startEnvoy({
+    path: envoyPath(),
+    gateway,
+    xdsPort: server.port,
+    adminPort,
+    baseId,
+    log,
+    istioMetrics: ports.includes(15_088),
+  });
   const byKind = objectSources(sources);
   const watched = await watchFolder(
     folder,

@@ -15,6 +15,7 @@ import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
 import { routeOf } from './route.ts';
 import { clustersOf, idleFiltersOf, orderedRoutes, originsOf } from './scope.ts';
 import { scopeHeader } from './scope-key.ts';
+import { placeFacts } from './service-facts.ts';
 import { serviceScopeKey } from './service-scope-key.ts';
 
 /** Translates the routes of a Service port under one address. */
@@ -63,9 +64,11 @@ function virtualHosts(place: ServiceScope): VirtualHost[] {
   );
   const producers = place.ofService.filter((i) => i.clientNamespace === undefined);
   const others = producers.length + place.ofWaypoint.length === 0 ? [defaultRoute(place)] : undefined;
+  const metadata = placeFacts(place);
   return hosts.map((host) => ({
     name: host,
     domains: [host],
+    ...(metadata && { metadata }),
     routes: [
       ...[...consumers].flatMap(([namespace, items]) =>
         [

@@ -11,6 +11,7 @@
 import { peerPrincipalState } from '../../ir/authorization.ts';
 import { wildcardHost } from '../../ir/names.ts';
 import { compareText } from '../../ir/precedence.ts';
+import { defaultTelemetry } from '../../ir/telemetry.ts';
 import type { TcpService, WaypointListener } from '../../ir/waypoint.ts';
 import {
   type CidrRange,
@@ -21,6 +22,7 @@ import {
   encode,
 } from '../proto/index.ts';
 import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
+import { connectionLogs, passedOnPrefix, sourceFacts } from './istio-metrics.ts';
 import { tcpProxy } from './listener.ts';
 import { askedCluster, networkRbacFilters } from './network-rbac.ts';
 import type { ClientIdentity } from './waypoint-chains.ts';
@@ -41,12 +43,17 @@ export const constantChain: FilterChain = {
 /** The chain of a Service in the listener of the waypoint. */
 export function tcpServiceChain(service: TcpService, identity: ClientIdentity): FilterChain {
   return {
-    name: placeOf(service),
+    name: service.tls.length > 0 ? `${passedOnPrefix}${placeOf(service)}` : placeOf(service),
     filter_chain_match: matchOf(service),
     filters:
       service.tls.length > 0
+<<<<<<< HEAD
         ? [connectionFacts(identity), tcpProxy('tls', [{ cluster: tlsListenerName, weight: 1 }])]
         : [...identity.filters, ...authorizationOf(service), tcpProxy('tcp', service.backends)],
+=======
+        ? [connectionFacts, tcpProxy('tls', [{ cluster: tlsListenerName, weight: 1 }])]
+        : [clientIdentity, sourceFacts, ...authorizationOf(service), tcpProxy('tcp', service.backends)],
+>>>>>>> 0b2fa25 (Waypoints: Istio's metrics by name and label, by Envoy's stats access logger)
   };
 }
 
@@ -68,6 +75,7 @@ export function tlsListenerResources(listener: WaypointListener): readonly XdsRe
     ],
     filter_chains: [constantChain, ...services.flatMap(tlsChains)],
     default_filter_chain: { name: 'other', filters: [tcpProxy('tls', [])] },
+    access_log: connectionLogs(listener.telemetry ?? defaultTelemetry),
   });
   const { scope, origins } = listener;
   const resource = { scope, name: tlsListenerName, origins };
@@ -84,7 +92,7 @@ function tlsChains(service: TcpService): readonly FilterChain[] {
   const chain = (name: string, match: FilterChain['filter_chain_match'], backends: TcpService['backends']): FilterChain => ({
     name,
     filter_chain_match: { ...matchOf(service), ...match },
-    filters: [...authorizationOf(service), tcpProxy('tls', backends)],
+    filters: [sourceFacts, ...authorizationOf(service), tcpProxy('tls', backends)],
   });
   return [
     ...service.tls.map(({ host, backends }) =>

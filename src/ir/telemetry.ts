@@ -1,0 +1,71 @@
+/**
+ * What a waypoint tells about its traffic.
+ *
+ *   [Telemetry]* of a waypoint + MeshConfig -> WaypointTelemetry: metrics, access logs -> its listener
+ */
+
+/** Metrics of Istio, by the names that Telemetry has for them. Those of TCP are told at the end of a connection. */
+export const istioMetrics = {
+  REQUEST_COUNT: 'istio_requests_total',
+  REQUEST_DURATION: 'istio_request_duration_milliseconds',
+  REQUEST_SIZE: 'istio_request_bytes',
+  RESPONSE_SIZE: 'istio_response_bytes',
+  TCP_OPENED_CONNECTIONS: 'istio_tcp_connections_opened_total',
+  TCP_CLOSED_CONNECTIONS: 'istio_tcp_connections_closed_total',
+  TCP_SENT_BYTES: 'istio_tcp_sent_bytes_total',
+  TCP_RECEIVED_BYTES: 'istio_tcp_received_bytes_total',
+} as const;
+
+export type IstioMetric = keyof typeof istioMetrics;
+
+/** Labels that every metric has, in the order in which they are shown. */
+export const istioLabels = [
+  'reporter',
+  'source_workload',
+  'source_workload_namespace',
+  'source_principal',
+  'source_app',
+  'source_canonical_service',
+  'source_canonical_revision',
+  'source_cluster',
+  'destination_workload',
+  'destination_workload_namespace',
+  'destination_app',
+  'destination_canonical_service',
+  'destination_canonical_revision',
+  'destination_cluster',
+  'destination_service',
+  'destination_service_name',
+  'destination_service_namespace',
+  'request_protocol',
+  'response_flags',
+  'connection_security_policy',
+] as const;
+
+/** Those of requests. */
+export const istioRequestLabels = ['response_code', 'grpc_response_status'] as const;
+
+/** One access log. */
+export interface AccessLog {
+  /** A file of the proxy: `/dev/stdout`. */
+  readonly path: string;
+  /** Envoy's format: a line, or the fields of a JSON object. */
+  readonly format: { readonly text: string } | { readonly json: Readonly<Record<string, string>> };
+  /** CEL: only what it is true for is written. */
+  readonly filter?: string;
+}
+
+/** What holds at one waypoint. */
+export interface WaypointTelemetry {
+  /** Metrics that are left out. */
+  readonly disabled: readonly IstioMetric[];
+  /** Labels that are left out, by metric. */
+  readonly removedLabels: Readonly<Partial<Record<IstioMetric, readonly string[]>>>;
+  readonly accessLogs: readonly AccessLog[];
+}
+
+/** All metrics, nothing written. */
+export const defaultTelemetry: WaypointTelemetry = { disabled: [], removedLabels: {}, accessLogs: [] };
+
+/** Where the facts about a service stand in the metadata of clusters, virtual hosts and endpoints. */
+export const serviceMetadata = 'io.kgateway';

@@ -1,0 +1,225 @@
+/**
+ * Istio's metrics, as its dashboards expect them, by Envoy's own stats access logger.
+ *
+ *   who asks ─> filter state, once a connection ─┐
+ *   Cluster, VirtualHost, endpoint: metadata ────┼─> labels ─> [stats access logger] of the listener ─> :9091/metrics
+ *   the request ─────────────────────────────────┘
+ *
+ * Nothing here depends on a Service or route, so the listener never changes for one. What cannot be known is `unknown`, as in Istio.
+ * Their names come without the prefix `envoy_` only where the bootstrap has registered the name space (docs/decisions/0010-istio-metrics.md).
+ */
+import { peerPrincipalState } from '../../ir/authorization.ts';
+import { type IstioMetric, type WaypointTelemetry, istioMetrics, serviceMetadata } from '../../ir/telemetry.ts';
+import {
+  type AccessLog,
+  type AccessLoggersStatsConfig_Stat as Stat,
+  type AccessLoggersStatsConfig_Tag as Tag,
+  type Any,
+  type ConfigListenerFilter,
+  AccessLoggersStatsConfig_Histogram_Unit as Unit,
+  any,
+} from '../proto/index.ts';
+
+/** The name space that Envoy shows without a prefix. */
+const nameSpace = 'wasmcustom';
+
+/** More time series than this would cost the proxy more than they tell: what is new then is not counted. */
+const maxSeries = 20_000;
+
+const unknown = 'unknown';
+const source = {
+  principal: 'io.kgateway.source_principal',
+  namespace: 'io.kgateway.source_namespace',
+  account: 'io.kgateway.source_account',
+  security: 'io.kgateway.security',
+} as const;
+
+const celWithStrings = any('envoy.extensions.formatter.cel.v3.Cel', {
+  cel_config: { enable_string_functions: true, enable_string_conversion: true },
+});
+
+/** Keeps of the client's identity what metrics say about it: computed once a connection. */
+export const sourceFacts: ConfigListenerFilter = {
+  name: 'kgateway.source',
+  typed_config: any('envoy.extensions.filters.network.set_filter_state.v3.Config', {
+    on_new_connection: [
+      stateOf(source.principal, unknown),
+      stateOf(source.namespace, unknown),
+      stateOf(source.account, unknown),
+      stateOf(source.security, 'none'),
+      stateOf(source.principal, `%FILTER_STATE(${peerPrincipalState}:PLAIN)%`),
+      stateOf(source.namespace, identity("split('/ns/')[1].split('/')[0]")),
+      stateOf(source.account, identity("split('/sa/')[1]")),
+      stateOf(source.security, identity("startsWith('spiffe://') ? 'mutual_tls' : 'none'")),
+    ],
+  }),
+};
+
+/** A part of the identity; empty without one. */
+function identity(expression: string): string {
+  return `%CEL(string(filter_state['${peerPrincipalState}']).${expression})%`;
+}
+
+function stateOf(object_key: string, format: string) {
+  return {
+    object_key,
+    factory_key: 'envoy.string',
+    format_string: {
+      formatters: [{ name: 'envoy.formatter.cel', typed_config: celWithStrings }],
+      text_format_source: { inline_string: format },
+      omit_empty_values: true,
+    },
+    skip_if_empty: true,
+  };
+}
+
+/** What a tag becomes: by exact value, else by prefix, else `otherwise`, else as it is. */
+interface TagRules {
+  readonly exact?: Readonly<Record<string, Change>>;
+  readonly prefix?: Readonly<Record<string, Change>>;
+  readonly otherwise?: Change;
+}
+
+type Change = { readonly is: string } | 'drop stat';
+
+const known: TagRules = { exact: { '': { is: unknown } } };
+
+/** Of the service that the request was sent to; where it was sent nowhere, of the one that was asked for. */
+function ofService(key: string): string {
+  const from = (kind: string) => ({ command: 'METADATA', param: `${kind}:${serviceMetadata}:${key}` });
+  return `%COALESCE(${JSON.stringify({ operators: [from('CLUSTER'), from('VIRTUAL_HOST')] })})%`;
+}
+
+const state = (key: string): string => `%FILTER_STATE(${key}:PLAIN)%`;
+const workload = `%METADATA(UPSTREAM_HOST:${serviceMetadata}:workload)%`;
+// Clusters of other names would be other meshes, of which ztunnel says nothing.
+const mesh = 'Kubernetes';
+
+/** Labels of both kinds of traffic. */
+const common: readonly (readonly [name: string, format: string, rules?: TagRules])[] = [
+  ['reporter', 'waypoint'],
+  ['source_workload', state(source.account)],
+  ['source_workload_namespace', state(source.namespace)],
+  ['source_principal', state(source.principal)],
+  ['source_app', state(source.account)],
+  ['source_canonical_service', state(source.account)],
+  ['source_canonical_revision', 'latest'],
+  ['source_cluster', mesh],
+  ['destination_workload', workload, known],
+  ['destination_workload_namespace', ofService('namespace'), known],
+  ['destination_app', workload, known],
+  ['destination_canonical_service', workload, known],
+  ['destination_canonical_revision', 'latest'],
+  ['destination_cluster', mesh],
+  ['destination_service', ofService('host'), known],
+  ['destination_service_name', ofService('name'), known],
+  ['destination_service_namespace', ofService('namespace'), known],
+  ['response_flags', '%RESPONSE_FLAGS%'],
+  ['connection_security_policy', state(source.security)],
+];
+
+const ofRequests: typeof common = [
+  ...common,
+  ['request_protocol', '%REQ(CONTENT-TYPE)%', { prefix: { 'application/grpc': { is: 'grpc' } }, otherwise: { is: 'http' } }],
+  ['response_code', '%RESPONSE_CODE%'],
+  ['grpc_response_status', '%GRPC_STATUS_NUMBER%'],
+];
+
+/** The chain of requests, which has its own logger. */
+export const httpChainName = 'http';
+/** Begins the names of chains that pass connections on to another listener of ours, which tells of them. */
+export const passedOnPrefix = 'tls|';
+const ofConnections: typeof common = [
+  ...common,
+  [
+    'request_protocol',
+    '%FILTER_CHAIN_NAME%',
+    { prefix: { [httpChainName]: 'drop stat', [passedOnPrefix]: 'drop stat' }, otherwise: { is: 'tcp' } },
+  ],
+];
+
+function ruleMatcher({ exact = {}, prefix = {}, otherwise }: TagRules): Tag['rules'] {
+  const map = (changes: Readonly<Record<string, Change>>) =>
+    Object.fromEntries(Object.entries(changes).map(([value, change]) => [value, { action: action(change) }]));
+  const tree = Object.keys(exact).length > 0 ? { exact_match_map: { map: map(exact) } } : { prefix_match_map: { map: map(prefix) } };
+  return {
+    matcher_tree: {
+      input: { name: 'value', typed_config: any('envoy.extensions.matching.common_inputs.stats.v3.StatTagValueInput', {}) },
+      ...tree,
+    },
+    ...(otherwise !== undefined && { on_no_match: { action: action(otherwise) } }),
+  };
+}
+
+function action(change: Change): { name: string; typed_config: Any } {
+  const config = change === 'drop stat' ? { drop_stat: {} } : { update_tag: { new_tag_value: change.is } };
+  return { name: 'change', typed_config: any('envoy.extensions.matching.actions.transform_stat.v3.TransformStat', config) };
+}
+
+function tags(labels: typeof common, removed: readonly string[]): readonly Tag[] {
+  return labels
+    .filter(([name]) => !removed.includes(name))
+    .map(([name, value_format, rules]) => ({ name, value_format, ...(rules && { rules: ruleMatcher(rules) }) }));
+}
+
+interface Measured {
+  readonly metric: IstioMetric;
+  /** Of a counter; absent: one. */
+  readonly value?: string;
+  /** Of a histogram. */
+  readonly unit?: Unit;
+}
+
+const requests: readonly Measured[] = [
+  { metric: 'REQUEST_COUNT' },
+  { metric: 'REQUEST_DURATION', value: '%DURATION%', unit: Unit.Milliseconds },
+  { metric: 'REQUEST_SIZE', value: '%BYTES_RECEIVED%', unit: Unit.Bytes },
+  { metric: 'RESPONSE_SIZE', value: '%BYTES_SENT%', unit: Unit.Bytes },
+];
+
+const connections: readonly Measured[] = [
+  { metric: 'TCP_OPENED_CONNECTIONS' },
+  { metric: 'TCP_CLOSED_CONNECTIONS' },
+  { metric: 'TCP_SENT_BYTES', value: '%BYTES_SENT%' },
+  { metric: 'TCP_RECEIVED_BYTES', value: '%BYTES_RECEIVED%' },
+];
+
+/** The logger of the HTTP connection manager. None when all metrics are left out. */
+export function requestMetrics(telemetry: WaypointTelemetry): readonly AccessLog[] {
+  return logger(requests, ofRequests, telemetry);
+}
+
+/** The loggers of a listener: they hear of every connection when it ends, and tell of those that were no requests. */
+export function connectionLogs(telemetry: WaypointTelemetry): readonly AccessLog[] {
+  return logger(connections, ofConnections, telemetry);
+}
+
+function logger(measured: readonly Measured[], labels: typeof common, telemetry: WaypointTelemetry): readonly AccessLog[] {
+  const wanted = measured.filter((m) => !telemetry.disabled.includes(m.metric));
+  if (wanted.length === 0) return [];
+  const stat = ({ metric }: Measured): Stat => ({
+    name: istioMetrics[metric],
+    tags: tags(labels, telemetry.removedLabels[metric] ?? []),
+  });
+  const counters = wanted.filter((m) => m.unit === undefined);
+  const histograms = wanted.filter((m) => m.unit !== undefined);
+  return [
+    {
+      name: 'envoy.access_loggers.stats',
+      typed_config: any('envoy.extensions.access_loggers.stats.v3.Config', {
+        stats_scope: {
+          prefix: nameSpace,
+          sharing_name: 'istio',
+          max_counters: { value: maxSeries },
+          max_histograms: { value: maxSeries },
+          enable_eviction: true,
+        },
+        counters: counters.map((m) => ({
+          stat: stat(m),
+          ...(m.value === undefined ? { value_fixed: { value: 1 } } : { value_format: m.value }),
+        })),
+        histograms: histograms.map((m) => ({ stat: stat(m), unit: m.unit, value_format: m.value })),
+      }),
+    },
+  ];
+}

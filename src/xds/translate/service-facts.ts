@@ -1,0 +1,34 @@
+/** What metrics say about a service, as metadata of clusters, virtual hosts and endpoints: istio-metrics.ts reads it there. */
+import type { Cluster } from '../../ir/backend.ts';
+import { serviceMetadata } from '../../ir/telemetry.ts';
+import type { ServiceScope } from '../../ir/waypoint.ts';
+import type { Metadata } from '../proto/index.ts';
+
+/** Of the cluster of a port of a Service or ServiceEntry; undefined for any other. */
+export function clusterFacts({ name, origin }: Pick<Cluster, 'name'> & Partial<Cluster>): Metadata | undefined {
+  const [direction, , , host] = name.split('|');
+  if (direction !== 'outbound' || host === undefined || !origin) return undefined;
+  return service(host, origin);
+}
+
+/** Of the Service that a scope is for. */
+export function placeFacts({ byDefault, origin }: ServiceScope): Metadata | undefined {
+  // `service/Kind/namespace/host/port`.
+  const host = byDefault.name.split('/')[3];
+  return host === undefined ? undefined : service(host, origin);
+}
+
+/** Of an endpoint. */
+export function endpointFacts(workload: string): Metadata {
+  return facts({ workload });
+}
+
+/** A ServiceEntry is called by its host, as by Istio. */
+function service(host: string, { kind, namespace, name }: Cluster['origin']): Metadata {
+  return facts({ host, name: kind === 'Service' ? name : host, namespace });
+}
+
+function facts(values: Readonly<Record<string, string>>): Metadata {
+  const fields = Object.fromEntries(Object.entries(values).map(([key, string_value]) => [key, { string_value }]));
+  return { filter_metadata: { [serviceMetadata]: { fields } } };
+}

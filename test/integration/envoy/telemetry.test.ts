@@ -1,0 +1,166 @@
+/** What a waypoint tells about its traffic: Istio's metrics by name and label, and what Telemetry changes of them. */
+import { type Server, createServer } from 'node:net';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Backend, startBackend } from '../backend.ts';
+import { type LocalGateway, eventually, startLocalGateway } from '../local.ts';
+import { type WaypointCall, callWaypoint, dial, echoed } from '../waypoint-client.ts';
+
+let gateway: LocalGateway;
+let backend: Backend;
+let tcp: Server;
+const web = 'spiffe://cluster.local/ns/web/sa/frontend';
+const echo = '10.96.0.1';
+
+function get(path: string, call: Partial<WaypointCall> = {}) {
+  return callWaypoint(gateway.port(15_088), path, { address: echo, ...call });
+}
+
+/** Labels and values of the time series with this name. */
+async function series(name: string): Promise<readonly { readonly labels: Record<string, string>; readonly value: number }[]> {
+  const text = await (await fetch(`http://127.0.0.1:${gateway.adminPort}/stats/prometheus?usedonly`)).text();
+  return text.split('\n').flatMap((line) => {
+    const [, found, labels = '', value] = /^(\w+)\{(.*)\} (\S+)$/.exec(line) ?? [];
+    if (found !== name) return [];
+    return [
+      { labels: Object.fromEntries([...labels.matchAll(/(\w+)="([^"]*)"/g)].map(([, k = '', v = '']) => [k, v])), value: Number(value) },
+    ];
+  });
+}
+
+async function counted(name: string, wanted: Readonly<Record<string, string>>): Promise<number> {
+  const matching = (await series(name)).filter(({ labels }) => Object.entries(wanted).every(([k, v]) => labels[k] === v));
+  return matching.reduce((sum, s) => sum + s.value, 0);
+}
+
+const slice = (name: string, ports: string, pod: string): string => `---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: { name: ${name}, labels: { kubernetes.io/service-name: ${name} } }
+addressType: IPv4
+ports: [${ports}]
+endpoints: [{ addresses: [127.0.0.1], conditions: { ready: true }, targetRef: { kind: Pod, namespace: default, name: ${pod} } }]
+`;
+
+const service = (name: string, ip: string, ports: string): string => `---
+apiVersion: v1
+kind: Service
+metadata: { name: ${name}, labels: { istio.io/use-waypoint: gw } }
+spec: { clusterIP: ${ip}, clusterIPs: [${ip}], ports: [${ports}] }
+`;
+
+beforeAll(async () => {
+  backend = await startBackend('one');
+  tcp = createServer((socket) => socket.on('error', () => {}).pipe(socket));
+  await new Promise<void>((resolve) => tcp.listen(0, '127.0.0.1', resolve));
+  const { port } = tcp.address() as { port: number };
+  gateway = await startLocalGateway(
+    {
+      'gateway.yaml': `
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: { name: kgateway-waypoint, annotations: { ambient.istio.io/waypoint-inbound-binding: PROXY/15088 } }
+spec: { controllerName: kgateway.dev/kgateway }
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: { name: gw }
+spec:
+  gatewayClassName: kgateway-waypoint
+  listeners: [{ name: proxy, protocol: istio.io/PROXY, port: 15088 }]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: no }
+spec:
+  targetRefs: [{ kind: Service, name: echo }]
+  action: DENY
+  rules: [{ to: [{ operation: { paths: [/no], ports: ['80'] } }] }]
+`,
+      'services.yaml':
+        service('echo', echo, '{ name: http, port: 80 }, { name: smtp, port: 25 }') +
+        slice('echo', `{ name: http, port: ${backend.port} }, { name: smtp, port: ${port} }`, 'echo-7d4b9c8f6d-x2x5k'),
+    },
+    [15_088],
+  );
+  await eventually('the waypoint serves', async () => (await get('/').catch(() => undefined))?.status === 200);
+});
+
+afterAll(async () => {
+  expect(gateway.problems()).toEqual([]);
+  expect(gateway.rejections()).toEqual([]);
+  await gateway.stop();
+  backend.close();
+  tcp.close();
+});
+
+const destination = {
+  destination_service: 'echo.default.svc.cluster.local',
+  destination_service_name: 'echo',
+  destination_service_namespace: 'default',
+} as const;
+
+describe('metrics', () => {
+  test('requests, with who asked for what, and what ran it', async () => {
+    await get('/', { principal: web });
+    await eventually('it is counted', () => counted('istio_requests_total', { source_principal: web }));
+    const [one] = (await series('istio_requests_total')).filter((s) => s.labels['source_principal'] === web);
+    expect(one?.labels).toEqual({
+      reporter: 'waypoint',
+      source_principal: web,
+      source_workload: 'frontend',
+      source_workload_namespace: 'web',
+      source_app: 'frontend',
+      source_canonical_service: 'frontend',
+      source_canonical_revision: 'latest',
+      source_cluster: 'Kubernetes',
+      ...destination,
+      destination_workload: 'echo',
+      destination_workload_namespace: 'default',
+      destination_app: 'echo',
+      destination_canonical_service: 'echo',
+      destination_canonical_revision: 'latest',
+      destination_cluster: 'Kubernetes',
+      request_protocol: 'http',
+      response_code: '200',
+      grpc_response_status: '',
+      response_flags: '-',
+      connection_security_policy: 'mutual_tls',
+    });
+  });
+
+  test('a client without identity, gRPC, a refusal', async () => {
+    await get('/no', { principal: web });
+    const refused = { response_code: '403', source_workload: 'frontend', destination_workload: 'unknown', ...destination };
+    await eventually('a refusal is counted for its Service', () => counted('istio_requests_total', refused));
+    await get('/grpc', { headers: { 'content-type': 'application/grpc+proto' } });
+    const nobody = {
+      request_protocol: 'grpc',
+      source_workload: 'unknown',
+      source_principal: 'unknown',
+      connection_security_policy: 'none',
+    };
+    await eventually('gRPC is counted', () => counted('istio_requests_total', nobody));
+  });
+
+  test('durations and sizes', async () => {
+    await get('/', { method: 'POST', body: 'x'.repeat(100), principal: 'spiffe://cluster.local/ns/sizes/sa/x' });
+    const wanted = { source_workload_namespace: 'sizes' };
+    for (const name of ['istio_request_duration_milliseconds', 'istio_request_bytes', 'istio_response_bytes']) {
+      await eventually(`${name} is there`, async () => (await counted(`${name}_count`, wanted)) === 1);
+    }
+    expect(await counted('istio_request_bytes_sum', wanted)).toBeGreaterThan(90);
+  });
+
+  test('connections, when they end', async () => {
+    expect(await echoed(gateway.port(15_088), 'hello', { address: echo, port: 25, principal: web })).toBe('hello');
+    const wanted = { ...destination, request_protocol: 'tcp', source_principal: web, destination_workload: 'echo' };
+    for (const name of ['opened', 'closed']) {
+      await eventually(`${name} is counted`, async () => (await counted(`istio_tcp_connections_${name}_total`, wanted)) === 1);
+    }
+    expect(await counted('istio_tcp_received_bytes_total', wanted)).toBe(5);
+    expect(await counted('istio_tcp_sent_bytes_total', wanted)).toBe(5);
+    const requests = await dial(gateway.port(15_088), { address: echo });
+    requests.destroy();
+    expect(await counted('istio_tcp_connections_closed_total', { request_protocol: 'http' })).toBe(0);
+  });
+});
