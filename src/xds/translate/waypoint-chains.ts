@@ -4,8 +4,11 @@
  *   connection ─┬─ for a TCP Service ─> its chain (waypoint-tcp.ts)
  *               └─ anything else ─────> HTTP: scopes by address and port
  */
+import { type WaypointTelemetry, defaultTelemetry } from '../../ir/telemetry.ts';
 import type { WaypointListener } from '../../ir/waypoint.ts';
 import { type ConfigListenerFilter, type FilterChain, type Listener, any } from '../proto/index.ts';
+import { fileAccessLog } from './access-log.ts';
+import { connectionLogs, httpChainName, requestMetrics, sourceFacts } from './istio-metrics.ts';
 import { connectionManager } from './listener.ts';
 import { serviceScopeKeyMutation, serviceScopedRoutes } from './service-scope-key.ts';
 import { constantChain, tcpServiceChain } from './waypoint-tcp.ts';
@@ -18,15 +21,16 @@ export interface ClientIdentity {
   readonly source: string;
 }
 
-/** The chains of the listener. */
+/** The chains of the listener, and what tells of its connections. */
 export function waypointChains(
-  { tcp }: Pick<WaypointListener, 'tcp'>,
+  { tcp, telemetry = defaultTelemetry }: Pick<WaypointListener, 'tcp' | 'telemetry'>,
   identity: ClientIdentity,
-): Pick<Listener, 'filter_chains' | 'default_filter_chain'> {
+): Pick<Listener, 'filter_chains' | 'default_filter_chain' | 'access_log'> {
   return {
     // Only chains come and go: whatever else changes of a listener closes every connection through it.
     filter_chains: [constantChain, ...tcp.map((service) => tcpServiceChain(service, identity))],
-    default_filter_chain: httpChain(identity),
+    default_filter_chain: httpChain(identity, telemetry),
+    access_log: connectionLogs(telemetry),
   };
 }
 
@@ -35,16 +39,18 @@ export function waypointChains(
  * address that the ingress saw. Takes every connection that no TCP Service asked for; where there is no Service at the address, the
  * answer is 404.
  */
-function httpChain({ filters }: ClientIdentity): FilterChain {
+function httpChain({ filters }: ClientIdentity, telemetry: WaypointTelemetry): FilterChain {
   return {
-    name: 'http',
+    name: httpChainName,
     filters: [
       ...filters,
+      sourceFacts,
       {
         name: 'envoy.filters.network.http_connection_manager',
         typed_config: any('envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', {
           ...connectionManager(serviceScopedRoutes, serviceScopeKeyMutation),
           xff_num_trusted_hops: 1,
+          access_log: [...requestMetrics(telemetry), ...telemetry.accessLogs.map(fileAccessLog)],
         }),
       },
     ],

@@ -47,13 +47,8 @@ export function tcpServiceChain(service: TcpService, identity: ClientIdentity): 
     filter_chain_match: matchOf(service),
     filters:
       service.tls.length > 0
-<<<<<<< HEAD
         ? [connectionFacts(identity), tcpProxy('tls', [{ cluster: tlsListenerName, weight: 1 }])]
-        : [...identity.filters, ...authorizationOf(service), tcpProxy('tcp', service.backends)],
-=======
-        ? [connectionFacts, tcpProxy('tls', [{ cluster: tlsListenerName, weight: 1 }])]
-        : [clientIdentity, sourceFacts, ...authorizationOf(service), tcpProxy('tcp', service.backends)],
->>>>>>> 0b2fa25 (Waypoints: Istio's metrics by name and label, by Envoy's stats access logger)
+        : [...identity.filters, sourceFacts, ...authorizationOf(service), tcpProxy('tcp', service.backends)],
   };
 }
 
