@@ -82,7 +82,13 @@ export function backendClientCertificate(
 ): { readonly secret?: string; readonly problem?: ConditionIntent } {
   const ref = tls?.backend?.clientCertificateRef;
   if (!ref) return {};
-  const { secrets, problem } = resolveCertificates(ctx, inputs.secrets, inputs.grants, { group: gatewayGroup, kind: 'Gateway', namespace }, [ref]);
+  const { secrets, problem } = resolveCertificates(
+    ctx,
+    inputs.secrets,
+    inputs.grants,
+    { group: gatewayGroup, kind: 'Gateway', namespace },
+    [ref],
+  );
   const [secret] = secrets;
   if (secret !== undefined) return { secret };
   const why = `spec.tls.backend.clientCertificateRef: ${problem?.message}`;
