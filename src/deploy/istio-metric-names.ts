@@ -9,9 +9,11 @@ import { type EnvoyJson, extensions } from './static-resources.ts';
 const text = (name: string): readonly number[] => [name.length, ...Buffer.from(name)];
 const section = (id: number, content: readonly number[]): readonly number[] => [id, content.length, ...content];
 
+const header = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00];
+
 /** Exports memory, the version of the ABI, and an allocator that nobody calls. */
 const program = Buffer.from([
-  ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
+  ...header,
   ...section(1, [2, 0x60, 0, 0, 0x60, 1, 0x7f, 1, 0x7f]), // types: () -> (), (i32) -> i32
   ...section(3, [2, 0, 1]), // functions 0 and 1 of them
   ...section(5, [1, 0, 1]), // one page of memory
