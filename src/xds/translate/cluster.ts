@@ -16,7 +16,6 @@ import { clusterFacts, endpointFacts } from './service-facts.ts';
 import { upstreamTlsSocket } from './upstream-tls.ts';
 import { overAds } from './values.ts';
 
-<<<<<<< HEAD
 /** How the proxies of one Gateway differ from those of others. */
 export interface ClusterVariant {
   /** The SDS secret that its proxies show to backends that speak TLS. */
@@ -32,11 +31,7 @@ export function encodeCluster(
 ): Uint8Array {
   const tls = cluster.tls && upstreamTlsSocket(cluster.tls, cluster.protocol ?? 'http1', clientCertificate);
   const transport = tunnels ? tunnelTransport(tls) : tls;
-=======
-/** The bytes of a cluster. `clientCertificate` is the SDS secret that its proxies show to backends that speak TLS. */
-export function encodeCluster(cluster: Pick<Cluster, 'name' | 'statName'> & Partial<Cluster>, clientCertificate?: string): Uint8Array {
   const metadata = clusterFacts(cluster);
->>>>>>> 0b2fa25 (Waypoints: Istio's metrics by name and label, by Envoy's stats access logger)
   const message: EnvoyCluster = {
     name: cluster.name,
     alt_stat_name: cluster.statName,
@@ -89,23 +84,19 @@ function localities(endpoints: readonly Endpoint[], priority: number): LocalityL
   return [...zones].map(([zone, members]) => ({
     ...(zone !== '' && { locality: { zone } }),
     ...(priority > 0 && { priority }),
-<<<<<<< HEAD
     lb_endpoints: members.map((member) => ({
       ...(member.weight !== undefined && { load_balancing_weight: { value: member.weight } }),
-      ...(member.tunnel ? tunnelEndpoint(member, member.tunnel) : direct(member)),
-=======
-    lb_endpoints: members.map(({ address, otherAddress, port, weight, workload }) => ({
-      ...(workload !== undefined && { metadata: endpointFacts(workload) }),
-      ...(weight !== undefined && { load_balancing_weight: { value: weight } }),
-      endpoint: {
-        address: { socket_address: { address, port_value: port } },
-        ...(otherAddress !== undefined && {
-          additional_addresses: [{ address: { socket_address: { address: otherAddress, port_value: port } } }],
-        }),
-      },
->>>>>>> 0b2fa25 (Waypoints: Istio's metrics by name and label, by Envoy's stats access logger)
+      ...withFacts(member.tunnel ? tunnelEndpoint(member, member.tunnel) : direct(member), member),
     })),
   }));
+}
+
+function withFacts(endpoint: LbEndpoint, { workload }: Endpoint): LbEndpoint {
+  if (workload === undefined) return endpoint;
+  return {
+    ...endpoint,
+    metadata: { filter_metadata: { ...endpoint.metadata?.filter_metadata, ...endpointFacts(workload).filter_metadata } },
+  };
 }
 
 function direct({ address, otherAddress, port }: Endpoint): LbEndpoint {

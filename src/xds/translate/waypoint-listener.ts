@@ -5,27 +5,17 @@
  * On loopback and nowhere else: whoever reaches this port is believed about its identity.
  */
 import { peerPrincipalState } from '../../ir/authorization.ts';
-import { type WaypointTelemetry, defaultTelemetry } from '../../ir/telemetry.ts';
 import type { WaypointListener } from '../../ir/waypoint.ts';
 import { type Listener, ProxyProtocolConfig_Version as ProxyProtocolVersion, any, encode } from '../proto/index.ts';
 import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
-<<<<<<< HEAD
 import { hboneResources } from './hbone-listener.ts';
 import type { Binding } from './listener.ts';
 import { type ClientIdentity, waypointChains } from './waypoint-chains.ts';
 import { tcpClusters } from './waypoint-tcp.ts';
-=======
-import { fileAccessLog } from './access-log.ts';
-import { connectionLogs, httpChainName, requestMetrics, sourceFacts } from './istio-metrics.ts';
-import { type Binding, connectionManager } from './listener.ts';
-import { serviceScopeKeyMutation, serviceScopedRoutes } from './service-scope-key.ts';
-import { constantChain, tcpClusters, tcpServiceChain } from './waypoint-tcp.ts';
->>>>>>> 0b2fa25 (Waypoints: Istio's metrics by name and label, by Envoy's stats access logger)
 
 /** Type of the TLV with the SPIFFE identity of the client, as ztunnel sends it. */
 const principalTlv = 0xd0;
 
-<<<<<<< HEAD
 /** Translates the listener of a waypoint: one resource, or those of HBONE. `identity` is the folder of its certificate. */
 export function waypointListenerResources(listener: WaypointListener, binding: Binding, identity: string): readonly XdsResource[] {
   return listener.hbone ? hboneResources(listener, binding, identity) : [sandwichResource(listener, binding)];
@@ -33,11 +23,6 @@ export function waypointListenerResources(listener: WaypointListener, binding: B
 
 /** A binding of `::` stands for both loopback addresses; without a cluster it is an address of its own. */
 function sandwichResource(listener: WaypointListener, binding: Binding): XdsResource {
-=======
-/** Translates the listener of a waypoint. A binding of `::` stands for both loopback addresses; without a cluster it is an address of its own. */
-export function waypointListenerResource(listener: WaypointListener, binding: Binding): XdsResource {
-  const telemetry = listener.telemetry ?? defaultTelemetry;
->>>>>>> 0b2fa25 (Waypoints: Istio's metrics by name and label, by Envoy's stats access logger)
   const inPod = binding.address === '::';
   const socket = (address: string) => ({ socket_address: { address, port_value: binding.port } });
   const message: Listener = {
@@ -46,14 +31,7 @@ export function waypointListenerResource(listener: WaypointListener, binding: Bi
     // Where a Pod has no IPv6, the address cannot be assigned, and without freebind the whole listener would be refused.
     ...(inPod && { additional_addresses: [{ address: socket('::1') }], freebind: { value: true } }),
     listener_filters: [proxyProtocol],
-<<<<<<< HEAD
     ...waypointChains(listener, identityOfHeader),
-=======
-    // Only chains come and go: whatever else changes of a listener closes every connection through it.
-    filter_chains: [constantChain, ...listener.tcp.map((service) => tcpServiceChain(service, clientIdentity))],
-    default_filter_chain: httpChain(telemetry),
-    access_log: connectionLogs(telemetry),
->>>>>>> 0b2fa25 (Waypoints: Istio's metrics by name and label, by Envoy's stats access logger)
     per_connection_buffer_limit_bytes: { value: 32 * 1024 },
   };
   const bytes = encode('envoy.config.listener.v3.Listener', message);
@@ -79,7 +57,6 @@ const proxyProtocol = {
 
 const source = '%DYNAMIC_METADATA(envoy.filters.listener.proxy_protocol:peer_principal)%';
 
-<<<<<<< HEAD
 /** Absent for a client without one. */
 const identityOfHeader: ClientIdentity = {
   filters: [
@@ -99,27 +76,3 @@ const identityOfHeader: ClientIdentity = {
   ],
   source,
 };
-=======
-/**
- * What a proxy before us said about the client is believed: behind an ingress, `X-Forwarded-Proto` stays `https`, and `remote.ip` of policies is the
- * address that the ingress saw. Takes every connection that no TCP Service asked for; where there is no Service at the address, the
- * answer is 404.
- */
-function httpChain(telemetry: WaypointTelemetry): FilterChain {
-  return {
-    name: httpChainName,
-    filters: [
-      clientIdentity,
-      sourceFacts,
-      {
-        name: 'envoy.filters.network.http_connection_manager',
-        typed_config: any('envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', {
-          ...connectionManager(serviceScopedRoutes, serviceScopeKeyMutation),
-          xff_num_trusted_hops: 1,
-          access_log: [...requestMetrics(telemetry), ...telemetry.accessLogs.map(fileAccessLog)],
-        }),
-      },
-    ],
-  };
-}
->>>>>>> 0b2fa25 (Waypoints: Istio's metrics by name and label, by Envoy's stats access logger)
