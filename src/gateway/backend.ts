@@ -18,7 +18,7 @@ import { backend as condition } from './conditions.ts';
 import { staticHosts } from './static-hosts.ts';
 
 /** What of a cluster the spec decides. */
-export type BackendTraits = Pick<Cluster, 'discovery' | 'protocol'>;
+export type BackendTraits = Pick<Cluster, 'discovery' | 'protocol' | 'tls'>;
 
 /** A Backend as it was read. */
 export interface BackendView {
@@ -44,12 +44,18 @@ export function translateBackend(backend: Backend): BackendView {
 }
 
 function traitsOf(spec: BackendSpec, problems: Problem[]): BackendTraits | undefined {
-  for (const field of ['aws', 'dynamicForwardProxy', 'gcp', 'priorityGroups'] as const) {
-    if (spec[field] !== undefined) problems.push({ field: `spec.${field}`, message: 'not supported by this version; use static' });
+  for (const field of ['aws', 'gcp', 'priorityGroups'] as const) {
+    if (spec[field] !== undefined) {
+      problems.push({ field: `spec.${field}`, message: 'not supported by this version; use static or dynamicForwardProxy' });
+    }
   }
   if (spec.static)
     return { discovery: staticHosts(spec.static.hosts, 'spec.static.hosts', problems), protocol: protocolOf(spec.static.appProtocol) };
-  if (problems.length === 0) problems.push({ field: 'spec', message: 'says no place; set static' });
+  if (spec.dynamicForwardProxy) {
+    const tls = { trust: 'system', subjectAltNames: [] } as const;
+    return { discovery: { from: 'host' }, protocol: 'http1', ...(spec.dynamicForwardProxy.enableTls && { tls }) };
+  }
+  if (problems.length === 0) problems.push({ field: 'spec', message: 'says no place; set static or dynamicForwardProxy' });
   return undefined;
 }
 
@@ -72,12 +78,20 @@ export function kgatewayBackends(views: Collection<BackendView>): BackendKind {
       if (!view.traits) {
         return unresolved('BackendNotFound', `Backend ${key} cannot be used: ${describeProblems(view.problems)}`);
       }
-      if (from.kind === 'UDPRoute') return unresolved('UnsupportedProtocol', `a UDPRoute cannot lead to Backend ${key}; use a Service`);
+      if (!leadsTo(from.kind, view.traits)) {
+        return unresolved('UnsupportedProtocol', `a ${from.kind} cannot lead to Backend ${key}, whose type it does not fit; use a Service`);
+      }
       // gRPC is HTTP/2. Where the Backend does not say so, HTTPRoutes to it go on as they are.
       const variant = from.kind === 'GRPCRoute' && view.traits.protocol !== 'http2' ? 'grpc' : '';
       return { ok: true, cluster: backendCluster(view.ref, view.traits, variant) };
     },
   };
+}
+
+/** Without HTTP there is no Host header, and UDP is of Services alone. */
+function leadsTo(kind: string, { discovery }: BackendTraits): boolean {
+  if (kind === 'UDPRoute') return false;
+  return discovery?.from !== 'host' || kind === 'HTTPRoute' || kind === 'GRPCRoute';
 }
 
 /** Variants of a Backend: clusters of it that speak differently. */

@@ -87,6 +87,9 @@ function clustersOfService(ctx: Ctx, inputs: BackendTlsStatusInputs, { key, port
 function clustersOfBackend(ctx: Ctx, inputs: BackendTlsStatusInputs, { key, port }: BackendTlsTarget): readonly string[] | string {
   const backend = ctx.fetchOne(inputs.backends, key);
   if (!backend) return `Backend ${key} not found: the policy has no effect there`;
+  if (backend.traits?.discovery?.from === 'host') {
+    return `Backend ${key} leads to whatever host requests name; a policy for one host has no effect there: use enableTls of the Backend`;
+  }
   if (port !== undefined) return `Backend ${key} has no ports to tell apart; leave out sectionName ${port}`;
   return backendVariants.map((variant) => backendClusterName(backend.ref.namespace, backend.ref.name, variant));
 }

@@ -107,7 +107,9 @@ export function policiesOf(ctx: Ctx, policies: BackendTlsPolicies, target: Backe
 
 /** The cluster with the TLS that a policy asks for. Source: Gateway API, BackendTLSPolicy. */
 export function withBackendTls(ctx: Ctx, policies: BackendTlsPolicies, cluster: Cluster): Cluster {
-  const { origin, portName: port } = cluster;
+  const { origin, discovery, portName: port } = cluster;
+  // The names are those of requests.
+  if (discovery?.from === 'host') return cluster;
   const target =
     origin.kind === 'Backend'
       ? ({ kind: 'Backend', key: `${origin.namespace}/${origin.name}` } as const)

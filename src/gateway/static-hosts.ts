@@ -1,11 +1,9 @@
 /**
  * Hosts that a user names by address or name: [host, port]* -> addresses, or names that the proxy resolves.
- *
- * An address of the proxy itself would open its administration to whoever may write a Backend, and link-local ones hold the credentials of cloud
- * machines: both are refused, as the API server refuses them in EndpointSlices.
  */
 import { BlockList, isIP } from 'node:net';
 import type { Cluster, Endpoint } from '../ir/backend.ts';
+import { reservedRanges } from '../ir/reserved-address.ts';
 import type { Problem } from '../policy/problem.ts';
 
 interface Host {
@@ -13,27 +11,12 @@ interface Host {
   readonly port: number;
 }
 
-/** Addresses that nothing outside of the Pod or the node has (Kubernetes: validation of EndpointSlices). */
-const forbidden = new BlockList();
-for (const [address, bits] of [
-  ['0.0.0.0', 8],
-  ['127.0.0.0', 8],
-  ['169.254.0.0', 16],
-  ['224.0.0.0', 4],
-  ['255.255.255.255', 32],
-] as const)
-  forbidden.addSubnet(address, bits, 'ipv4');
-for (const [address, bits] of [
-  ['::', 128],
-  ['::1', 128],
-  ['fe80::', 10],
-  ['ff00::', 8],
-] as const)
-  forbidden.addSubnet(address, bits, 'ipv6');
+const reserved = new BlockList();
+for (const { address, bits, family } of reservedRanges) reserved.addSubnet(address, bits, family);
 
 /** True for addresses of loopback, link-local and multicast, and unspecified ones. */
-export function isForbiddenAddress(address: string): boolean {
-  return forbidden.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
+function isReservedAddress(address: string): boolean {
+  return reserved.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
 }
 
 const name = /^(?=.{1,253}$)[a-z0-9_](?:[-a-z0-9_]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[-a-z0-9_]{0,61}[a-z0-9_])?)*\.?$/i;
@@ -50,7 +33,7 @@ export function staticHosts(hosts: readonly Host[], field: string, problems: Pro
 
 function hostProblem(host: string): string | undefined {
   if (isIP(host) !== 0) {
-    return isForbiddenAddress(host)
+    return isReservedAddress(host)
       ? `${host} is an address of loopback, link-local or multicast; use one that is reached over the network`
       : undefined;
   }

@@ -17,8 +17,9 @@ export interface Cluster {
   /** Name of the Service's port: how EndpointSlices refer to it. */
   readonly portName: string;
   readonly origin: ObjectRef;
-  /** Absent: those of EndpointSlices. `mesh`: of a ServiceEntry. `pods`: of an InferencePool. `static`: these. `dns`: the proxy resolves names. */
-  readonly discovery?: { readonly from: 'mesh' | 'pods' } | { readonly from: 'static' | 'dns'; readonly endpoints: readonly Endpoint[] };
+  /** `host`: whatever the Host header of each request says. Absent: those of EndpointSlices. `mesh`: of a ServiceEntry. `pods`: of an InferencePool. `static`: these. `dns`: the proxy resolves names. */
+  readonly discovery?:
+    { readonly from: 'mesh' | 'pods' | 'host' } | { readonly from: 'static' | 'dns'; readonly endpoints: readonly Endpoint[] };
   /** Absent: plain text. */
   readonly tls?: UpstreamTls;
   /** `pool`: an endpoint picker chooses the endpoint of each request. `fail-open-picker`: it is one that requests go on without. */
@@ -27,7 +28,8 @@ export interface Cluster {
 
 /** TLS to a backend, whose certificate is verified unless `anybody` is trusted, which only endpoint pickers are. */
 export interface UpstreamTls {
-  readonly sni: string;
+  /** Absent: the name in the Host header of the request, which the certificate must be for. */
+  readonly sni?: string;
   /** Who may have signed it: the CAs of the proxy's image, those given, or nobody, so that every connection fails. */
   readonly trust: 'system' | 'nobody' | 'anybody' | { readonly pem: string };
   /** One of these must be in it. */

@@ -39,6 +39,15 @@ const staticBackend = Type.Object(
   { description: 'Hosts by address or name.' },
 );
 
+const dynamicForwardProxy = Type.Object(
+  {
+    enableTls: Type.Optional(
+      Type.Boolean({ description: 'Connect over TLS; the certificate must be for the name, by a CA of the system.' }),
+    ),
+  },
+  { description: 'Wherever the Host header of the request says. Addresses of loopback, link-local and multicast are not connected to.' },
+);
+
 /** Values of the deprecated field `type`, with the field that it asks for. */
 const types = {
   AWS: 'aws',
@@ -65,7 +74,7 @@ export const backendSpec = Type.Object(
     ),
     static: Type.Optional(staticBackend),
     aws: unsupported('AWS Lambda functions and EC2 instances.'),
-    dynamicForwardProxy: unsupported('Wherever the Host header of the request says.'),
+    dynamicForwardProxy: Type.Optional(dynamicForwardProxy),
     gcp: unsupported('Services of GCP that ask for an identity token.'),
     priorityGroups: unsupported('Backends that stand in for each other.'),
   },

@@ -10,6 +10,7 @@ import {
   any,
   encode,
 } from '../proto/index.ts';
+import { dynamicForwardProxy } from './dynamic-forward-proxy.ts';
 import { tunnelEndpoint, tunnelTransport } from './hbone-upstream.ts';
 import { inferenceOptions } from './inference-cluster.ts';
 import { clusterFacts, endpointFacts } from './service-facts.ts';
@@ -36,28 +37,39 @@ export function encodeCluster(
     name: cluster.name,
     alt_stat_name: cluster.statName,
     ...(metadata && { metadata }),
-    ...(cluster.discovery?.from === 'dns'
-      ? {
-          type: Cluster_DiscoveryType.STRICT_DNS,
-          // Most clusters have no way out over IPv6.
-          dns_lookup_family: Cluster_DnsLookupFamily.V4_PREFERRED,
-          load_assignment: loadAssignment({ cluster: cluster.name, endpoints: cluster.discovery.endpoints }),
-        }
-      : { type: Cluster_DiscoveryType.EDS, eds_cluster_config: { eds_config: overAds } }),
+    ...discovery(cluster),
     connect_timeout: { seconds: 5 },
     // An endpoint that leaves the set gets no more requests at once, whatever health checks say.
     ignore_health_on_host_removal: true,
     ...(cluster.inference && inferenceOptions[cluster.inference]),
     ...(transport && { transport_socket: transport }),
-    ...(cluster.protocol === 'http2' && {
-      typed_extension_protocol_options: {
-        'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': any('envoy.extensions.upstreams.http.v3.HttpProtocolOptions', {
-          explicit_http_config: { http2_protocol_options: {} },
-        }),
-      },
-    }),
+    ...(cluster.protocol === 'http2' &&
+      cluster.discovery?.from !== 'host' && {
+        typed_extension_protocol_options: {
+          'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': any('envoy.extensions.upstreams.http.v3.HttpProtocolOptions', {
+            explicit_http_config: { http2_protocol_options: {} },
+          }),
+        },
+      }),
   };
   return encode('envoy.config.cluster.v3.Cluster', message);
+}
+
+/** Where a cluster has its endpoints from. */
+function discovery(cluster: Pick<Cluster, 'name'> & Partial<Cluster>): Partial<EnvoyCluster> {
+  switch (cluster.discovery?.from) {
+    case 'dns':
+      return {
+        type: Cluster_DiscoveryType.STRICT_DNS,
+        // Most clusters have no way out over IPv6.
+        dns_lookup_family: Cluster_DnsLookupFamily.V4_PREFERRED,
+        load_assignment: loadAssignment({ cluster: cluster.name, endpoints: cluster.discovery.endpoints }),
+      };
+    case 'host':
+      return dynamicForwardProxy(cluster);
+    default:
+      return { type: Cluster_DiscoveryType.EDS, eds_cluster_config: { eds_config: overAds } };
+  }
 }
 
 /** The bytes of a load assignment, for proxies in a place. An empty one is an answer too: the cluster has no endpoints, and requests get 503. */

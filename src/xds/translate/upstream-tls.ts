@@ -18,7 +18,7 @@ export function upstreamTlsSocket(
   return {
     name: 'envoy.transport_sockets.tls',
     typed_config: any('envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext', {
-      sni: tls.sni,
+      ...(tls.sni !== undefined && { sni: tls.sni }),
       common_tls_context: {
         alpn_protocols: [protocol === 'http2' ? 'h2' : 'http/1.1'],
         ...(tls.trust !== 'anybody' && { validation_context: validation(tls, tls.trust) }),
