@@ -5,6 +5,7 @@
  *        └─> the first one of a target wins: port before Service, then older, then by name -> Cluster.tls
  */
 import type { Cluster, UpstreamTls } from '../ir/backend.ts';
+import { clusterNameVariant } from '../ir/names.ts';
 import type { ObjectRef } from '../ir/object-ref.ts';
 import { compareOrder } from '../ir/precedence.ts';
 import type { ConditionIntent } from '../ir/report.ts';
@@ -107,13 +108,28 @@ export function policiesOf(ctx: Ctx, policies: BackendTlsPolicies, target: Backe
 
 /** The cluster with the TLS that a policy asks for. Source: Gateway API, BackendTLSPolicy. */
 export function withBackendTls(ctx: Ctx, policies: BackendTlsPolicies, cluster: Cluster): Cluster {
+  if (cluster.passthrough) return cluster;
+  const winner = winnerOf(ctx, policies, cluster);
+  return winner ? { ...cluster, tls: winner.tls } : cluster;
+}
+
+/**
+ * The cluster for connections whose TLS goes through to the backend: another one only where a policy makes the proxy speak TLS itself, as the backend
+ * would get TLS within TLS (Gateway API: with TLSModeType Passthrough the session is between client and backend).
+ */
+export function passthroughCluster(ctx: Ctx, policies: BackendTlsPolicies, cluster: Cluster): Cluster {
+  if (!winnerOf(ctx, policies, cluster)) return cluster;
+  const { name, statName } = cluster;
+  return { ...cluster, name: clusterNameVariant(name, 'passthrough'), statName: `${statName}_passthrough`, passthrough: true };
+}
+
+function winnerOf(ctx: Ctx, policies: BackendTlsPolicies, cluster: Cluster): BackendTls | undefined {
   const { origin, discovery, portName: port } = cluster;
   // The names are those of requests.
-  if (discovery?.from === 'host') return cluster;
+  if (discovery?.from === 'host') return undefined;
   const target =
     origin.kind === 'Backend'
       ? ({ kind: 'Backend', key: `${origin.namespace}/${origin.name}` } as const)
       : ({ kind: 'Service', key: cluster.service } as const);
-  const winner = (port === '' ? undefined : policiesOf(ctx, policies, { ...target, port })[0]) ?? policiesOf(ctx, policies, target)[0];
-  return winner ? { ...cluster, tls: winner.tls } : cluster;
+  return (port === '' ? undefined : policiesOf(ctx, policies, { ...target, port })[0]) ?? policiesOf(ctx, policies, target)[0];
 }

@@ -147,10 +147,19 @@ export function gatewayApi(
   const inference = inferenceCollections(g, pools, services);
   const bound = mesh?.boundServices ?? join(g, { name: 'BoundServices' }, []);
   const attachment = { gateways, listenerSets: inputs.listenerSets, namespaces, services: serviceParents(bound) };
+  const backendTls = map(g, inputs.backendTlsPolicies, { name: 'BackendTLSPolicies' }, (ctx, policy) =>
+    translateBackendTls(ctx, ca, policy),
+  );
+  const backendTlsPolicies = { collection: backendTls, byTarget: backendTls.index('target', (p) => p.targets.map(targetKey)) };
   const kinds = [serviceBackends(services), kgatewayBackends(kgateway.backends), inference.backends];
-  const routes = routeCollections(g, inputs, { kinds, grants, directResponses: kgateway.directResponses, weightedRoutes }, attachment);
+  const routes = routeCollections(
+    g,
+    inputs,
+    { kinds, grants, directResponses: kgateway.directResponses, weightedRoutes, backendTls: backendTlsPolicies },
+    attachment,
+  );
   const { rules, parents } = routes;
-  const ports = servicePorts(g, bound, services, routes);
+  const ports = servicePorts(g, bound, { services, backendTls: backendTlsPolicies }, routes);
   const l4 = l4Collections(g, gateways, routes.l4Rules, routes.l4Parents);
   const served = map(g, parents, { name: 'ServedRoutes' }, (ctx, route) =>
     serveRoute(ctx, { rules, fulfilled: routes.fulfilled, gateways, policies, policiesByTarget }, route),
@@ -185,10 +194,6 @@ export function gatewayApi(
     join(g, { name: 'AllClusterUses' }, [uses, defaultUses(g, ports)]).index('cluster of scope', (u) => [`${u.scope}|${u.cluster}`]),
   );
   const allRules = join<RouteRules<RuleOutcome>>(g, { name: 'AllRouteRules' }, [rules, routes.l4Rules]);
-  const backendTls = map(g, inputs.backendTlsPolicies, { name: 'BackendTLSPolicies' }, (ctx, policy) =>
-    translateBackendTls(ctx, ca, policy),
-  );
-  const backendTlsPolicies = { collection: backendTls, byTarget: backendTls.index('target', (p) => p.targets.map(targetKey)) };
   const clusters = usedClusters(g, allRules, ports, backendTlsPolicies);
   const clientCertificates = map(g, gateways, { name: 'ClientCertificates' }, (_ctx, view): ClientCertificate | undefined =>
     view.clientCertificate === undefined ? undefined : { scope: view.key, secret: secretName(view.clientCertificate) },

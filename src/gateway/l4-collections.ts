@@ -60,5 +60,5 @@ function usesOf(binding: L4Binding): readonly ClusterUse[] {
     const cluster = udpCluster(binding);
     return cluster === undefined ? [] : [use(cluster)];
   }
-  return [...new Set(binding.backends.flatMap((b) => b.cluster ?? []))].map(use);
+  return [...new Set(binding.backends.flatMap((b) => [b.cluster ?? [], b.passthrough ?? []].flat()))].map(use);
 }

@@ -9,10 +9,11 @@ import type { RouteOrder } from '../ir/route.ts';
 import type { TcpBackend } from '../ir/tcp.ts';
 import type { Collection, Ctx } from '../krt/index.ts';
 import type { L4RouteRule } from '../kube/types/gateway-api.ts';
-import { type BackendInputs, resolveBackend } from './backendref.ts';
+import { resolveBackend } from './backendref.ts';
+import { passthroughCluster } from './backendtlspolicy.ts';
 import type { GrantSubject } from './referencegrant.ts';
 import type { RouteParents, RouteRules } from './route.ts';
-import type { RuleOutcome } from './route-rule.ts';
+import type { RuleInputs, RuleOutcome } from './route-rule.ts';
 
 export interface L4Rule extends RuleOutcome {
   /** In the order of the backendRefs; those of weight 0 are left out. */
@@ -20,13 +21,22 @@ export interface L4Rule extends RuleOutcome {
 }
 
 /** Translates a rule of a TLSRoute, TCPRoute or UDPRoute. */
-export function translateL4Rule(ctx: Ctx, inputs: BackendInputs, from: GrantSubject, rule: L4RouteRule): L4Rule {
-  const resolved = rule.backendRefs.map((ref) => ({ weight: ref.weight ?? 1, backend: resolveBackend(ctx, inputs, from, ref) }));
+export function translateL4Rule(ctx: Ctx, inputs: RuleInputs, from: GrantSubject, rule: L4RouteRule): L4Rule {
+  const resolved = rule.backendRefs.map((ref) => {
+    const backend = resolveBackend(ctx, inputs, from, ref);
+    const bare = backend.ok && from.kind === 'TLSRoute' ? passthroughCluster(ctx, inputs.backendTls, backend.cluster) : undefined;
+    const passthrough = backend.ok && bare !== backend.cluster ? bare : undefined;
+    return { weight: ref.weight ?? 1, backend, ...(passthrough && { passthrough }) };
+  });
   return {
     backends: resolved
       .filter(({ weight }) => weight > 0)
-      .map(({ weight, backend }) => ({ weight, ...(backend.ok && { cluster: backend.cluster.name }) })),
-    clusters: resolved.flatMap(({ backend }) => (backend.ok ? [backend.cluster] : [])),
+      .map(({ weight, backend, passthrough }) => ({
+        weight,
+        ...(backend.ok && { cluster: backend.cluster.name }),
+        ...(passthrough && { passthrough: passthrough.name }),
+      })),
+    clusters: resolved.flatMap(({ backend, passthrough = [] }) => (backend.ok ? [backend.cluster].concat(passthrough) : [])),
     unresolved: resolved.flatMap(({ backend }) => (backend.ok ? [] : [{ reason: backend.reason, message: backend.message }])),
     dropped: [],
     replaced: [],

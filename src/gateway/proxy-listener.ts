@@ -6,7 +6,7 @@
  */
 import type { Chain, HttpChain, ProxyListener, TcpChain } from '../ir/listener.ts';
 import { listenerName } from '../ir/names.ts';
-import type { UdpListener } from '../ir/tcp.ts';
+import { type UdpListener, passingThrough } from '../ir/tcp.ts';
 import { type GatewayListener, isHttp, listenerOrigin, transportOf } from './gateway-listener.ts';
 import { type GatewayView, secretName } from './gateway.ts';
 import { anyHost } from './hostname.ts';
@@ -59,7 +59,7 @@ function tcpChains(l: GatewayListener, bindings: readonly L4Binding[]): readonly
     backends,
     origin: listenerOrigin(l),
   });
-  const served = bindings.map((b) => chain(b.host, b.backends));
+  const served = bindings.map((b) => chain(b.host, l.passthrough ? passingThrough(b.backends) : b.backends));
   return bindings.some((b) => b.host === l.hostname) ? served : [...served, chain(l.hostname, [])];
 }
 

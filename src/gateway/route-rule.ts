@@ -24,6 +24,7 @@ import { headerModifier } from '../policy/headers.ts';
 import type { Problem } from '../policy/problem.ts';
 import { type BackendInputs, type BackendTarget, resolveBackend } from './backendref.ts';
 import { type DirectResponses, directAnswer } from './direct-response.ts';
+import type { BackendTlsPolicies } from './backendtlspolicy.ts';
 import type { UnresolvedReason } from './conditions.ts';
 import { delegates } from './delegation.ts';
 import type { GrantSubject } from './referencegrant.ts';
@@ -117,6 +118,7 @@ export interface RuleInputs extends BackendInputs {
   readonly directResponses: DirectResponses;
   /** Routes are tried by their weights first. */
   readonly weightedRoutes: boolean;
+  readonly backendTls: BackendTlsPolicies;
 }
 
 /** Translates a rule. `from` is the route, as the subject of its references. */

@@ -13,12 +13,14 @@ import type { ObjectRef } from '../ir/object-ref.ts';
 import type { RetryPolicy, RoutePolicies } from '../ir/policy.ts';
 import { compareText } from '../ir/precedence.ts';
 import type { HostRoutes, RouteRule } from '../ir/route.ts';
+import { passingThrough } from '../ir/tcp.ts';
 import type { ServiceScope, TcpService, WaypointListener } from '../ir/waypoint.ts';
 import { type Collection, type Ctx, type Graph, type Index, flatMap, group, map } from '../krt/index.ts';
 import { attachmentsIn, listenerLevels } from '../policy/attachment.ts';
 import type { Policy } from '../policy/plugin.ts';
 import { effectivePolicies, withOwnPolicies } from '../policy/trafficpolicy/trafficpolicy.ts';
 import { serviceCluster } from './service-backend.ts';
+import { type BackendTlsPolicies, passthroughCluster } from './backendtlspolicy.ts';
 import type { GatewayView } from './gateway.ts';
 import { serviceEntryCluster } from './service-entry-cluster.ts';
 import { speaksHttp } from './service-parent.ts';
@@ -45,15 +47,16 @@ export interface ServicePort {
 export function servicePorts(
   g: Graph,
   bound: Collection<BoundService>,
-  services: Collection<ServiceView>,
+  { services, backendTls }: { readonly services: Collection<ServiceView>; readonly backendTls: BackendTlsPolicies },
   { parents, byServiceChain }: HttpRoutesOfServices,
 ): Collection<ServicePort> {
   return flatMap(g, bound, { name: 'ServicePorts', key: (p: ServicePort) => p.key }, (ctx, { waypoint, service }) =>
     service.ports.flatMap((port): ServicePort[] => {
       // Without an address no connection can ask for it.
       if (service.addresses.length === 0) return [];
-      const cluster = clusterOf(ctx, services, service, port);
-      if (!cluster) return [];
+      const plain = clusterOf(ctx, services, service, port);
+      if (!plain) return [];
+      const cluster = port.protocol === 'tls' ? passthroughCluster(ctx, backendTls, plain) : plain;
       const chain = serviceChain(`${service.kind}/${service.key}`, port.port);
       const key = `${waypoint}|${chain}`;
       const http = speaksHttp(port) || (port.protocol === 'auto' && ctx.fetch(parents, { index: byServiceChain, is: key }).length > 0);
@@ -155,7 +158,7 @@ function tcpRoutes(place: ServicePort, bindings: readonly L4Binding[]): Pick<Tcp
   return {
     backends: tcp ? tcp.backends : [{ cluster: place.cluster.name, weight: 1 }],
     tls: ofKind('TLSRoute')
-      .map(({ host, backends }) => ({ host, backends }))
+      .map(({ host, backends }) => ({ host, backends: passingThrough(backends) }))
       .toSorted((a, b) => compareText(a.host, b.host)),
   };
 }

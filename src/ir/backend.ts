@@ -24,6 +24,8 @@ export interface Cluster {
   readonly tls?: UpstreamTls;
   /** `pool`: an endpoint picker chooses the endpoint of each request. `fail-open-picker`: it is one that requests go on without. */
   readonly inference?: 'pool' | 'fail-open-picker';
+  /** What goes there is TLS of the client already, whatever policies of the backend say. */
+  readonly passthrough?: true;
 }
 
 /** TLS to a backend, whose certificate is verified unless `anybody` is trusted, which only endpoint pickers are. */

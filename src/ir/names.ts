@@ -11,6 +11,12 @@ export function serviceClusterName(namespace: string, name: string, port: number
   return `outbound|${port}|${variant}|${name}.${namespace}.svc.${domain}`;
 }
 
+/** The name of a cluster beside another one, of the same backend; `variant` as of Services. */
+export function clusterNameVariant(name: string, variant: string): string {
+  const [kind, port, plain, host] = name.split('|');
+  return kind === 'outbound' && plain === '' ? `${kind}|${port}|${variant}|${host}` : `${name}|${variant}`;
+}
+
 /** The Service's port that a cluster of that name leads to, over TCP; undefined for what goes over UDP. */
 export function tcpPortOfCluster(name: string): number | undefined {
   const [, port, variant] = name.split('|');

@@ -9,7 +9,14 @@ import type { ObjectRef } from './object-ref.ts';
 /** A share of the connections. Absent cluster: invalid, its share is closed. */
 export interface TcpBackend {
   readonly cluster?: string;
+  /** Where TLS of the client goes through as it is; absent: there too. */
+  readonly passthrough?: string;
   readonly weight: number;
+}
+
+/** The backends of connections whose TLS goes through. */
+export function passingThrough(backends: readonly TcpBackend[]): readonly TcpBackend[] {
+  return backends.map(({ passthrough, ...b }) => (passthrough === undefined ? b : { ...b, cluster: passthrough }));
 }
 
 /** A UDP port of a Gateway that something is routed to. */

@@ -45,7 +45,8 @@ beforeAll(async () => {
           'redirect',
           ['redirect.example.com'],
           ['{ filters: [{ type: RequestRedirect, requestRedirect: { path: { type: ReplaceFullPath, replaceFullPath: /new } } }] }'],
-        ),
+        ) +
+        routeOf('session', ['session.example.com'], ['{ sessionPersistence: { sessionName: s }, backendRefs: [{ name: one, port: 80 }] }']),
     },
     [443, 8443],
   );
@@ -112,6 +113,14 @@ test.each([
 
 test('the request arrives in clear text, with its scheme noted', async () => {
   expect(echoOf(await get('x.example.com')).headers).toMatchObject({ 'x-forwarded-proto': 'https' });
+});
+
+test('cookies of sessions are sent over TLS only', async () => {
+  const cookies = (await get('session.example.com')).headers['set-cookie'] ?? [];
+  expect(cookies.map((c) => [c.split('=')[0], /; ?Secure(;|$)/.test(c)])).toEqual([
+    ['s-backend', true],
+    ['s', true],
+  ]);
 });
 
 test('a redirect stays on HTTPS, with the port of a listener that is not the default one', async () => {
