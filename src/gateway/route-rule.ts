@@ -156,6 +156,11 @@ export function translateRule(ctx: Ctx, inputs: RuleInputs, from: GrantSubject, 
     return backend ? [{ cluster: backend.cluster, millionths: mirrorShare(mirror) }] : [];
   });
 
+  if (session && backends.some((b) => clusters.find((c) => c.name === b.cluster)?.inference === 'pool')) {
+    const message = 'cannot go with an InferencePool, whose endpoint picker chooses the endpoint of each request; remove one of the two';
+    replaced.push({ field: `${id.field}.sessionPersistence`, message });
+  }
+
   if (dropped.length > 0) return { extensionRefs: [], clusters: [], unresolved, dropped, replaced };
   const others = [...(filters.redirect ? ['a RequestRedirect'] : []), ...(rule.backendRefs?.length ? ['backendRefs'] : [])];
   const answer = directAnswer(ctx, inputs.directResponses, from.namespace, filters.extensionRefs, others, `${id.field}.filters`, replaced);
