@@ -11,11 +11,13 @@ import type { ListenerEntry } from '../ir/route.ts';
 import type { Collection, Ctx } from '../krt/index.ts';
 import type { Secret } from '../kube/types/core.ts';
 import type { Listener, RouteGroupKind, RouteNamespaces } from '../kube/types/gateway-api.ts';
+import { describeProblems } from '../policy/problem.ts';
 import { gatewayGroup, listener as condition } from './conditions.ts';
 import type { FrontendValidations } from './gateway-tls.ts';
 import { anyHost } from './hostname.ts';
 import { resolveCertificates } from './listener-certificate.ts';
 import type { ListenerSetView } from './listenerset.ts';
+import { type TlsOptions, tlsOptions, withClientOptions } from './tls-options.ts';
 import { type WaypointEntrance, entranceProblem, hboneProtocol, proxyProtocol } from './waypoint-class.ts';
 import type { Grants } from './referencegrant.ts';
 
@@ -49,6 +51,7 @@ export interface GatewayListener {
   readonly certificates: readonly string[];
   /** What it asks of clients. */
   readonly clients?: ClientValidation;
+  readonly tls: TlsOptions;
   /** Kinds that may attach: those that the protocol supports and the user allows. */
   readonly kinds: readonly RouteKind[];
   readonly namespaces: RouteNamespaces;
@@ -172,35 +175,24 @@ function translateListener(
     namespaces: l.allowedRoutes?.namespaces ?? { from: 'Same' as const },
   };
   const protocol = (waypoint ? waypointProtocols(waypoint) : protocols)[l.protocol];
-  const use = transportOf(l.protocol) === 'tcp' ? reservedPorts[l.port] : undefined;
-  const misplaced = waypoint && entranceProblem(l, waypoint);
-  const clients = l.protocol === 'HTTPS' ? inputs.clients(l.port) : undefined;
-  const refused =
-    set && conflict
-      ? condition.conflicted('Accepted', conflict)
-      : !protocol
-        ? waypoint
-          ? condition.notForWaypoint(l.protocol, waypoint)
-          : condition.unsupportedProtocol(l.protocol)
-        : misplaced !== undefined
-          ? condition.invalid(misplaced)
-          : l.port === 0
-            ? condition.unsupportedPort
-            : use !== undefined
-              ? condition.portUnavailable(l.port, use)
-              : conflict
-                ? condition.invalid(conflict.message)
-                : clients && !clients.clients
-                  ? condition.noValidCa(clients.problem?.message ?? '')
-                  : undefined;
-  const { kinds, invalidKinds } = allowedKinds(protocol?.kinds ?? [], l.allowedRoutes?.kinds);
   const needsCertificate = protocol?.tls === true && !base.passthrough;
+  const { options, problems } = tlsOptions(needsCertificate ? l.tls?.options : {}, 'tls.options');
+  const validation = l.protocol === 'HTTPS' ? inputs.clients(l.port) : undefined;
+  const clients = withClientOptions(validation?.clients, options);
+  const refused =
+    (set && conflict ? condition.conflicted('Accepted', conflict) : undefined) ??
+    unservable(l, waypoint) ??
+    (conflict ? condition.invalid(conflict.message) : undefined) ??
+    (validation && !validation.clients ? condition.noValidCa(validation.problem?.message ?? '') : undefined) ??
+    (problems.length > 0 ? condition.invalid(describeProblems(problems)) : undefined) ??
+    (typeof clients === 'string' ? condition.invalid(clients) : undefined);
+  const { kinds, invalidKinds } = allowedKinds(protocol?.kinds ?? [], l.allowedRoutes?.kinds);
   const tls = needsCertificate
     ? resolveCertificates(ctx, inputs.secrets, inputs.grants, ref, l.tls?.certificateRefs ?? [])
     : { secrets: [] };
   const resolvedRefs =
     tls.problem ??
-    clients?.problem ??
+    validation?.problem ??
     (needsCertificate && tls.secrets.length === 0
       ? condition.invalidCertificateRef('spec.listeners.tls.certificateRefs is empty; name a Secret of type kubernetes.io/tls')
       : invalidKinds.length > 0
@@ -212,7 +204,8 @@ function translateListener(
   return {
     ...base,
     certificates: tls.secrets,
-    ...(clients?.clients && { clients: clients.clients }),
+    ...(clients && typeof clients !== 'string' && { clients }),
+    tls: options,
     kinds,
     valid,
     conditions: [
@@ -222,6 +215,18 @@ function translateListener(
       valid ? condition.programmed : notProgrammed,
     ],
   };
+}
+
+/** Why nothing could serve the listener, whatever stands beside it. */
+function unservable(l: Listener, waypoint: WaypointEntrance | undefined): ConditionIntent | undefined {
+  if (!(waypoint ? waypointProtocols(waypoint) : protocols)[l.protocol]) {
+    return waypoint ? condition.notForWaypoint(l.protocol, waypoint) : condition.unsupportedProtocol(l.protocol);
+  }
+  const misplaced = waypoint && entranceProblem(l, waypoint);
+  if (misplaced !== undefined) return condition.invalid(misplaced);
+  if (l.port === 0) return condition.unsupportedPort;
+  const use = transportOf(l.protocol) === 'tcp' ? reservedPorts[l.port] : undefined;
+  return use === undefined ? undefined : condition.portUnavailable(l.port, use);
 }
 
 function chainName(l: Listener, key: string): string {

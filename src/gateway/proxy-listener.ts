@@ -4,7 +4,7 @@
  *   [GatewayListener] of a port ─┬─> HttpChain, one for plain HTTP, one a listener for HTTPS
  *   [L4Binding] of its routes ───┴─> TcpChain, one for TCP, one a host for TLS; UdpListener
  */
-import type { Chain, HttpChain, ProxyListener, TcpChain } from '../ir/listener.ts';
+import type { Chain, HttpChain, ProxyListener, TcpChain, TlsTermination } from '../ir/listener.ts';
 import { listenerName } from '../ir/names.ts';
 import { type UdpListener, passingThrough } from '../ir/tcp.ts';
 import { type GatewayListener, isHttp, listenerOrigin, transportOf } from './gateway-listener.ts';
@@ -39,10 +39,16 @@ function httpChain(l: GatewayListener): HttpChain {
     name: l.chain,
     serverNames: l.protocol === 'HTTPS' && l.hostname !== anyHost ? [l.hostname] : [],
     ...(l.protocol === 'HTTPS' && {
-      tls: { secrets: l.certificates.map(secretName), alpn: ['h2', 'http/1.1'], ...(l.clients && { clients: l.clients }) },
+      tls: termination(l, ['h2', 'http/1.1']),
     }),
     origin: listenerOrigin(l),
   };
+}
+
+/** With `alpn` unless the listener has some of its own. */
+function termination(l: GatewayListener, alpn: readonly string[]): TlsTermination {
+  const { parameters, alpn: own = alpn } = l.tls;
+  return { secrets: l.certificates.map(secretName), alpn: own, parameters, ...(l.clients && { clients: l.clients }) };
 }
 
 /**
@@ -55,7 +61,7 @@ function tcpChains(l: GatewayListener, bindings: readonly L4Binding[]): readonly
     name: l.protocol === 'TLS' ? `${l.chain}/${host}` : l.chain,
     serverNames: host === anyHost ? [] : [host],
     passthrough: l.passthrough,
-    ...(l.certificates.length > 0 && { tls: { secrets: l.certificates.map(secretName), alpn: [] } }),
+    ...(l.certificates.length > 0 && { tls: termination(l, []) }),
     backends,
     origin: listenerOrigin(l),
   });

@@ -11,14 +11,37 @@ export interface TlsTermination {
   /** Names of SDS secrets: one a certificate. */
   readonly secrets: readonly string[];
   readonly alpn: readonly string[];
+  readonly parameters: TlsParameters;
   /** Absent: clients need no certificate, and are not asked for one. */
   readonly clients?: ClientValidation;
 }
 
+export type TlsVersion = '1.0' | '1.1' | '1.2' | '1.3';
+
+/** What a handshake may come to; absent fields are left to the proxy. Names are those of BoringSSL. */
+export interface TlsParameters {
+  readonly minVersion: TlsVersion;
+  readonly maxVersion?: TlsVersion;
+  /** Of TLS 1.2 and before. */
+  readonly cipherSuites?: readonly string[];
+  readonly curves?: readonly string[];
+  readonly signatureAlgorithms?: readonly string[];
+}
+
+/** A name in a certificate. */
+export interface SubjectAltName {
+  readonly type: 'dns' | 'uri' | 'email' | 'ip';
+  readonly value: string;
+}
+
 /** What is asked of clients. */
 export interface ClientValidation {
-  /** CAs that may have signed their certificates, in PEM. */
-  readonly pem: string;
+  /** CAs that may have signed their certificates, in PEM; absent: any, which only a hash makes sense of. */
+  readonly pem?: string;
+  /** One of these must be in the certificate. */
+  readonly subjectAltNames?: readonly SubjectAltName[];
+  /** One of these must be its SHA-256: hexadecimal, lower case. */
+  readonly certificateHashes?: readonly string[];
   /** False: a client without a certificate, or with one that is not valid, is let in all the same. */
   readonly required: boolean;
 }

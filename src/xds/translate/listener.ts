@@ -1,23 +1,20 @@
 /** [ProxyListener] -> Envoy Listener. Its bytes change as rarely as possible: routes, endpoints and certificates come by other ways. */
-import type { Chain, ClientValidation, HttpChain, ProxyListener, TcpChain, TlsTermination } from '../../ir/listener.ts';
+import type { Chain, HttpChain, ProxyListener, TcpChain } from '../../ir/listener.ts';
 import { invalidBackendCluster } from '../../ir/names.ts';
 import { compareText } from '../../ir/precedence.ts';
 import { policyFilters } from '../filters/order.ts';
 import {
-  type CertificateValidationContext,
-  CertificateValidationContext_TrustChainVerification as TrustChainVerification,
   type FilterChain,
   type HttpConnectionManager,
   type HttpFilter,
   type Listener,
   type SocketAddress,
-  TlsParameters_TlsProtocol,
   any,
   encode,
 } from '../proto/index.ts';
 import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
+import { tlsSocket } from './downstream-tls.ts';
 import { fallbackFilters, ownershipFilter, scopeKeyMutation, scopedRoutes } from './scope-key.ts';
-import { overAds } from './values.ts';
 
 /** Where a port of a Gateway is bound. In a Pod the port itself on every address; without a cluster a free place on loopback. */
 export interface Binding {
@@ -150,25 +147,3 @@ const httpFilters: readonly HttpFilter[] = [
   ...policyFilters.map((f) => ({ name: f.name, typed_config: f.chain })),
   { name: 'envoy.filters.http.router', typed_config: any('envoy.extensions.filters.http.router.v3.Router', {}) },
 ];
-
-function tlsSocket(tls: TlsTermination): NonNullable<FilterChain['transport_socket']> {
-  return {
-    name: 'envoy.transport_sockets.tls',
-    typed_config: any('envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext', {
-      common_tls_context: {
-        alpn_protocols: [...tls.alpn],
-        tls_params: { tls_minimum_protocol_version: TlsParameters_TlsProtocol.TLSv1_2 },
-        tls_certificate_sds_secret_configs: tls.secrets.map((name) => ({ name, sds_config: overAds })),
-        ...(tls.clients && { validation_context: clientValidation(tls.clients) }),
-      },
-      ...(tls.clients?.required && { require_client_certificate: { value: true } }),
-    }),
-  };
-}
-
-function clientValidation({ pem, required }: ClientValidation): CertificateValidationContext {
-  return {
-    trusted_ca: { inline_string: pem },
-    ...(!required && { trust_chain_verification: TrustChainVerification.ACCEPT_UNTRUSTED }),
-  };
-}
