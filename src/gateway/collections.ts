@@ -39,7 +39,6 @@ import type { WantedPods } from './inferencepool-status.ts';
 import { type KgatewayInputs, type KgatewayKinds, kgatewayKinds } from './kgateway-kinds.ts';
 import { l4Collections } from './l4-collections.ts';
 import { type ListenerSetObject, listenerSetsOf } from './listenerset.ts';
-import { type KeyPair, keyPairOf } from './listener-certificate.ts';
 import { grantsOf } from './referencegrant.ts';
 import type { RuleInputs, RuleOutcome } from './route-rule.ts';
 import { type RouteParents, type RouteRules } from './route.ts';
@@ -48,6 +47,7 @@ import { type ClusterUse, type ServedRoute, hostRoutesKey, listenerBoundaries, s
 import { serviceBackends } from './service-backend.ts';
 import { serviceParents } from './service-parent.ts';
 import { type ServicePort, servicePorts, serviceScopes } from './service-scopes.ts';
+import { type KeyPair, tlsSecrets } from './tls-secret.ts';
 import { type ServiceView, namespaceViews, serviceViews } from './views.ts';
 
 /** What is watched. */
@@ -125,21 +125,25 @@ export function gatewayApi(
 
   const listenerSets = listenerSetsOf(inputs.listenerSets, inputs.namespaces);
   const ca = { configMaps: inputs.configMaps, secrets: inputs.secrets, grants };
+  const { keyPairs, states } = tlsSecrets(g, inputs.secrets);
 
   const gateways = map(g, inputs.gateways, { name: 'Gateways' }, (ctx, gateway) =>
     translateGateway(
       ctx,
-      { classes: inputs.classes, parameters: inputs.gatewayParameters, listenerSets, ...ca, waypoints: mesh !== undefined },
+      {
+        classes: inputs.classes,
+        parameters: inputs.gatewayParameters,
+        listenerSets,
+        ...ca,
+        tlsSecrets: states,
+        waypoints: mesh !== undefined,
+      },
       gateway,
     ),
   );
   const certificates = flatMap(g, gateways, { name: 'Certificates', key: (c: TlsCertificate) => `${c.scope}|${c.name}` }, (_ctx, view) =>
     certificatesOf(view),
   );
-  const keyPairs = map(g, inputs.secrets, { name: 'KeyPairs', equals: sameKeyPair }, (_ctx, secret) => {
-    const pair = keyPairOf(secret);
-    return typeof pair === 'string' ? undefined : pair;
-  });
 
   const policies = map(g, inputs.trafficPolicies, { name: 'TrafficPolicies' }, (_ctx, policy) => trafficPolicyKind.parse(policy));
   const policiesByTarget = policies.index('target', attachmentKeys);
@@ -237,10 +241,6 @@ export function gatewayApi(
     backendTlsReports,
     ...inference.reported(served),
   };
-}
-
-function sameKeyPair(a: KeyPair, b: KeyPair): boolean {
-  return a.certificate.equals(b.certificate) && a.privateKey.equals(b.privateKey);
 }
 
 /** What the default routes of waypoints lead to. */

@@ -9,7 +9,6 @@ import type { ObjectRef } from '../ir/object-ref.ts';
 import type { ConditionIntent } from '../ir/report.ts';
 import type { ListenerEntry } from '../ir/route.ts';
 import type { Collection, Ctx } from '../krt/index.ts';
-import type { Secret } from '../kube/types/core.ts';
 import type { Listener, RouteGroupKind, RouteNamespaces } from '../kube/types/gateway-api.ts';
 import { describeProblems } from '../policy/problem.ts';
 import { gatewayGroup, listener as condition } from './conditions.ts';
@@ -17,6 +16,7 @@ import type { FrontendValidations } from './gateway-tls.ts';
 import { anyHost } from './hostname.ts';
 import { resolveCertificates } from './listener-certificate.ts';
 import type { ListenerSetView } from './listenerset.ts';
+import type { SecretState } from './tls-secret.ts';
 import { type TlsOptions, tlsOptions, withClientOptions } from './tls-options.ts';
 import { type WaypointEntrance, entranceProblem, hboneProtocol, proxyProtocol } from './waypoint-class.ts';
 import type { Grants } from './referencegrant.ts';
@@ -111,7 +111,7 @@ export const reservedPorts: Readonly<Record<number, string>> = {
 };
 
 export interface ListenerInputs {
-  readonly secrets: Collection<Secret>;
+  readonly tlsSecrets: Collection<SecretState>;
   readonly grants: Grants;
   /** What HTTPS listeners ask of clients. */
   readonly clients: FrontendValidations;
@@ -187,9 +187,7 @@ function translateListener(
     (problems.length > 0 ? condition.invalid(describeProblems(problems)) : undefined) ??
     (typeof clients === 'string' ? condition.invalid(clients) : undefined);
   const { kinds, invalidKinds } = allowedKinds(protocol?.kinds ?? [], l.allowedRoutes?.kinds);
-  const tls = needsCertificate
-    ? resolveCertificates(ctx, inputs.secrets, inputs.grants, ref, l.tls?.certificateRefs ?? [])
-    : { secrets: [] };
+  const tls = needsCertificate ? resolveCertificates(ctx, inputs, ref, l.tls?.certificateRefs ?? []) : { secrets: [] };
   const resolvedRefs =
     tls.problem ??
     validation?.problem ??

@@ -10,7 +10,7 @@ import type { Ctx } from '../krt/index.ts';
 import type { FrontendTLSValidation, GatewayTLSConfig } from '../kube/types/gateway-api.ts';
 import { type CaInputs, type CaProblem, type CaRef, resolveCaBundle } from './ca-certificate.ts';
 import { gatewayGroup, gateway as condition, listener as listenerCondition } from './conditions.ts';
-import { resolveCertificates } from './listener-certificate.ts';
+import { type CertificateInputs, resolveCertificates } from './listener-certificate.ts';
 
 /** What HTTPS listeners of a port ask of clients. */
 export interface FrontendValidation {
@@ -76,23 +76,16 @@ export function insecureFrontend(tls: GatewayTLSConfig | undefined): ConditionIn
 /** The certificate that proxies of the Gateway show to backends: key of its Secret, or the condition that says why there is none. */
 export function backendClientCertificate(
   ctx: Ctx,
-  inputs: CaInputs,
+  inputs: CertificateInputs,
   namespace: string,
   tls: GatewayTLSConfig | undefined,
 ): { readonly secret?: string; readonly problem?: ConditionIntent } {
   const ref = tls?.backend?.clientCertificateRef;
   if (!ref) return {};
-  const { secrets, problem } = resolveCertificates(
-    ctx,
-    inputs.secrets,
-    inputs.grants,
-    { group: gatewayGroup, kind: 'Gateway', namespace },
-    [ref],
-  );
+  const { secrets, problem } = resolveCertificates(ctx, inputs, { group: gatewayGroup, kind: 'Gateway', namespace }, [ref]);
   const [secret] = secrets;
-  if (secret !== undefined) return { secret };
   const why = `spec.tls.backend.clientCertificateRef: ${problem?.message}`;
-  return {
-    problem: problem?.reason === 'RefNotPermitted' ? condition.clientCertificateNotPermitted(why) : condition.invalidClientCertificate(why),
-  };
+  const refused =
+    problem?.reason === 'RefNotPermitted' ? condition.clientCertificateNotPermitted(why) : condition.invalidClientCertificate(why);
+  return { ...(secret !== undefined && { secret }), ...(problem && { problem: refused }) };
 }

@@ -11,7 +11,8 @@ import type { KubeObject } from '../kube/types/meta.ts';
 import { keyOf } from '../kube/types/meta.ts';
 import type { Gateway, GatewayClass, GatewaySpecAddress } from '../kube/types/gateway-api.ts';
 import { controllerName, gatewayGroup, gateway as condition } from './conditions.ts';
-import { type CaInputs } from './ca-certificate.ts';
+import type { CaInputs } from './ca-certificate.ts';
+import type { CertificateInputs } from './listener-certificate.ts';
 import { type GatewayListener, listenerOrigin, translateListeners } from './gateway-listener.ts';
 import { type ListenerSets, type ListenerSetView, setsOfGateway } from './listenerset.ts';
 import { backendClientCertificate, frontendValidations, insecureFrontend } from './gateway-tls.ts';
@@ -55,7 +56,7 @@ export interface GatewayView {
   readonly warnings: readonly ConditionIntent[];
 }
 
-export interface GatewayInputs extends CaInputs {
+export interface GatewayInputs extends CaInputs, CertificateInputs {
   readonly classes: Collection<GatewayClass>;
   readonly listenerSets: ListenerSets;
   readonly parameters: Collection<KubeObject>;

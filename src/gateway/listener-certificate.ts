@@ -1,47 +1,10 @@
-/** Certificates of HTTPS listeners: [certificateRef] -> [ReferenceGrant] -> [Secret of type kubernetes.io/tls]. */
-import { X509Certificate, createPrivateKey } from 'node:crypto';
+/** Certificates of HTTPS listeners: [certificateRef] -> [ReferenceGrant] -> [Secret of type kubernetes.io/tls] (tls-secret.ts). */
 import type { ConditionIntent } from '../ir/report.ts';
-import { SecretBytes } from '../ir/secret-bytes.ts';
 import type { Collection, Ctx } from '../krt/index.ts';
-import type { Secret } from '../kube/types/core.ts';
 import type { SecretObjectReference } from '../kube/types/gateway-api.ts';
 import { listener as condition } from './conditions.ts';
 import { type Grants, isGranted } from './referencegrant.ts';
-
-/** A certificate chain and its private key, in PEM. */
-export interface KeyPair {
-  readonly certificate: SecretBytes;
-  readonly privateKey: SecretBytes;
-}
-
-/** Reads a TLS Secret; a string says what is wrong with it. */
-export function keyPairOf(secret: Secret): KeyPair | string {
-  const name = `${secret.metadata.namespace}/${secret.metadata.name}`;
-  const [certificate, privateKey] = [bytesOf(secret, 'tls.crt'), bytesOf(secret, 'tls.key')];
-  if (!certificate) return `invalid TLS secret ${name}: tls.crt is missing or empty; use a Secret of type kubernetes.io/tls`;
-  if (!privateKey) return `invalid TLS secret ${name}: tls.key is missing or empty; use a Secret of type kubernetes.io/tls`;
-  let leaf: X509Certificate;
-  try {
-    leaf = new X509Certificate(certificate);
-  } catch {
-    return `invalid TLS secret ${name}: tls.crt is not a PEM certificate`;
-  }
-  try {
-    if (!leaf.checkPrivateKey(createPrivateKey(Buffer.from(privateKey)))) {
-      return `invalid TLS secret ${name}: tls.key does not belong to the certificate in tls.crt`;
-    }
-  } catch {
-    return `invalid TLS secret ${name}: tls.key is not a PEM private key`;
-  }
-  return { certificate: new SecretBytes(certificate), privateKey: new SecretBytes(privateKey) };
-}
-
-function bytesOf(secret: Secret, key: string): Uint8Array | undefined {
-  const text = secret.data?.[key];
-  if (text) return Buffer.from(text, 'base64');
-  const plain = secret.stringData?.[key];
-  return plain ? Buffer.from(plain) : undefined;
-}
+import type { SecretState } from './tls-secret.ts';
 
 /** `namespace/name` of the Secret that a reference of a Gateway in `namespace` names. */
 export function certificateKey(namespace: string, ref: SecretObjectReference): string {
@@ -62,42 +25,42 @@ export function mayRead(ctx: Ctx, grants: Grants, from: Referrer, ref: SecretObj
   return isGranted(ctx, grants, { group: from.group, kind: from.kind, namespace: from.namespace }, to);
 }
 
-/** Resolves the certificates of a listener: those that can be served, and the condition when one cannot. */
+export interface CertificateInputs {
+  readonly tlsSecrets: Collection<SecretState>;
+  readonly grants: Grants;
+}
+
+/** Resolves the certificates of a listener: those that can be served, and the condition when one cannot, or is the last valid one of its Secret. */
 export function resolveCertificates(
   ctx: Ctx,
-  secrets: Collection<Secret>,
-  grants: Grants,
+  inputs: CertificateInputs,
   from: Referrer,
   refs: readonly SecretObjectReference[],
 ): { readonly secrets: readonly string[]; readonly problem?: ConditionIntent } {
-  const usable: string[] = [];
-  let problem: ConditionIntent | undefined;
-  for (const ref of refs) {
-    const resolved = resolveCertificate(ctx, secrets, grants, from, ref);
-    if (typeof resolved === 'string') usable.push(resolved);
-    else problem ??= resolved;
-  }
-  return { secrets: usable, ...(problem && { problem }) };
+  const resolved = refs.map((ref) => resolveCertificate(ctx, inputs, from, ref));
+  const problem = resolved.find((r) => r.problem)?.problem;
+  return { secrets: resolved.flatMap((r) => r.secret ?? []), ...(problem && { problem }) };
 }
 
-function resolveCertificate(
-  ctx: Ctx,
-  secrets: Collection<Secret>,
-  grants: Grants,
-  from: Referrer,
-  ref: SecretObjectReference,
-): string | ConditionIntent {
+interface ResolvedCertificate {
+  readonly secret?: string;
+  readonly problem?: ConditionIntent;
+}
+
+function resolveCertificate(ctx: Ctx, inputs: CertificateInputs, from: Referrer, ref: SecretObjectReference): ResolvedCertificate {
   if ((ref.group ?? '') !== '' || (ref.kind ?? 'Secret') !== 'Secret') {
-    return condition.invalidCertificateRef(`unsupported certificate ref kind ${ref.group || 'core'}/${ref.kind}; use a Secret`);
+    return {
+      problem: condition.invalidCertificateRef(`unsupported certificate ref kind ${ref.group || 'core'}/${ref.kind}; use a Secret`),
+    };
   }
   const key = certificateKey(from.namespace, ref);
-  if (!mayRead(ctx, grants, from, ref)) {
-    return condition.refNotPermitted(
-      `Reference to Secret ${key} not permitted by ReferenceGrant; create one in namespace ${ref.namespace} from ${from.kind} in ${from.namespace}`,
-    );
+  if (!mayRead(ctx, inputs.grants, from, ref)) {
+    const why = `Reference to Secret ${key} not permitted by ReferenceGrant; create one in namespace ${ref.namespace} from ${from.kind} in ${from.namespace}`;
+    return { problem: condition.refNotPermitted(why) };
   }
-  const secret = ctx.fetchOne(secrets, key);
-  if (!secret) return condition.invalidCertificateRef(`Secret ${key} not found.`);
-  const pair = keyPairOf(secret);
-  return typeof pair === 'string' ? condition.invalidCertificateRef(pair) : key;
+  const state = ctx.fetchOne(inputs.tlsSecrets, key);
+  if (!state) return { problem: condition.invalidCertificateRef(`Secret ${key} not found.`) };
+  if (state.problem === undefined) return { secret: key };
+  if (!state.served) return { problem: condition.invalidCertificateRef(state.problem) };
+  return { secret: key, problem: condition.invalidCertificateRef(`${state.problem}; the last valid one is served`) };
 }

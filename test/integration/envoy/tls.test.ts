@@ -1,4 +1,5 @@
 /** HTTPS listeners: the certificate that the client's server name asks for, several on one listener, and a new one under traffic. */
+import { X509Certificate } from 'node:crypto';
 import { type PeerCertificate, connect } from 'node:tls';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type XdsCertificate, createCertificate } from '../../../src/cmd/xds-certificate.ts';
@@ -140,3 +141,77 @@ test('a new certificate is served without a failed request', async () => {
   expect(problems).toEqual([]);
   expect((await certificateFor('a.example.com', 443))?.subjectaltname).toContain('new.example.com');
 });
+
+test('a name that no certificate of a listener has gets the first one', async () => {
+  expect((await certificateFor('unknown.example.net', 8443))?.subject.CN).toBe('a.example.com');
+});
+
+test('no handshake fails while a Secret changes 50 times', async () => {
+  const pairs = await Promise.all([0, 1].map(() => createCertificate(['a.example.com'], Date.now(), first)));
+  const serials = new Set<string | undefined>();
+  let failed = 0;
+  let done = 0;
+  const end = new AbortController();
+  const client = async (): Promise<void> => {
+    while (!end.signal.aborted) {
+      const certificate = await certificateFor('a.example.com');
+      if (certificate) serials.add(certificate.serialNumber);
+      else failed++;
+      done++;
+    }
+  };
+  const clients = [client(), client(), client()];
+  try {
+    for (let i = 0; i < 50; i++) {
+      const before = done;
+      await gateway.write('first.yaml', secretOf('first', pairs[i % 2] ?? first));
+      await eventually('handshakes go on', () => done > before + 3);
+    }
+    await eventually('both certificates were seen', () => serials.size >= 2);
+  } finally {
+    end.abort();
+    await Promise.all(clients);
+  }
+  expect(failed).toBe(0);
+}, 60_000);
+
+test('a Secret that turns invalid leaves the last valid pair, and the condition says so', async () => {
+  const pair = await createCertificate(['a.example.com'], Date.now(), first);
+  await gateway.write('first.yaml', secretOf('first', pair));
+  const serial = new X509Certificate(pair.certificate).serialNumber;
+  await eventually('the pair is served', async () => (await certificateFor('a.example.com'))?.serialNumber === serial);
+
+  const problems = await problemsDuring(
+    () => get('a.example.com'),
+    async () => {
+      await gateway.write('first.yaml', secretOf('first', { ...pair, privateKey: first.privateKey }));
+      await eventually('the condition says so', () => conditionOf('ResolvedRefs').includes('the last valid one is served'));
+    },
+  );
+  expect(problems).toEqual([]);
+  expect((await certificateFor('a.example.com'))?.serialNumber).toBe(serial);
+  expect(conditionOf('ResolvedRefs')).toBe(
+    'False InvalidCertificateRef: invalid TLS secret default/first: tls.key does not belong to the certificate in tls.crt; the last valid one is served',
+  );
+  expect(conditionOf('Programmed')).toMatch(/^True /);
+
+  await gateway.write('first.yaml', secretOf('first', first));
+  await eventually('a valid one is served again', async () => (await certificateFor('a.example.com'))?.serialNumber !== serial);
+  expect(conditionOf('ResolvedRefs')).toMatch(/^True /);
+
+  await gateway.remove('first.yaml');
+  await eventually(
+    'without the Secret the less specific listener answers',
+    async () => (await certificateFor('a.example.com'))?.subject.CN === '*.example.com',
+  );
+  await gateway.write('first.yaml', secretOf('first', first));
+  await eventually('it is back', async () => (await certificateFor('a.example.com'))?.subject.CN === 'a.example.com');
+});
+
+/** A condition of the listener `a`. */
+function conditionOf(type: string): string {
+  const status = gateway.status('Gateway default/gw');
+  const conditions = status?.form === 'whole' ? (status.listeners?.find((l) => l.name === 'a')?.conditions ?? []) : [];
+  const found = conditions.find((c) => c.type === type);
+  return `${found?.status} ${found?.reason}: ${found?.message}`;
+}

@@ -1,0 +1,115 @@
+/**
+ * TLS Secrets, in two halves that change for different reasons:
+ *
+ *   [Secret] -> ParsedSecrets ─┬─> KeyPairs      what proxies show: the last pair that was valid -> SDS
+ *                              └─> SecretStates  whether there is such a pair, and what is wrong with the Secret now -> Gateways
+ *
+ * So a rotation changes one SDS resource and looks at no Gateway; and a Secret that turns invalid takes nothing down. One that is deleted does.
+ */
+import { X509Certificate, createPrivateKey } from 'node:crypto';
+import { SecretBytes } from '../ir/secret-bytes.ts';
+import { type Collection, type Graph, map } from '../krt/index.ts';
+import type { Secret } from '../kube/types/core.ts';
+import { keyOf } from '../kube/types/meta.ts';
+
+/** A certificate chain and its private key, in PEM. */
+export interface KeyPair {
+  readonly certificate: SecretBytes;
+  readonly privateKey: SecretBytes;
+}
+
+/** A Secret as listeners see it. */
+export interface SecretState {
+  readonly key: string;
+  /** True when it is a key pair, or was one before it turned invalid: proxies have that pair. */
+  readonly served: boolean;
+  /** What is wrong with it now. */
+  readonly problem?: string;
+}
+
+export interface TlsSecrets {
+  /** By key of the Secret. */
+  readonly keyPairs: Collection<KeyPair>;
+  readonly states: Collection<SecretState>;
+}
+
+interface ParsedSecret {
+  readonly key: string;
+  readonly pair: KeyPair | string;
+}
+
+/** Builds the collections. */
+export function tlsSecrets(g: Graph, secrets: Collection<Secret>): TlsSecrets {
+  const parsed = map(g, secrets, { name: 'ParsedSecrets', equals: sameParsed }, (_ctx, secret) => ({
+    key: keyOf(secret),
+    pair: keyPairOf(secret),
+  }));
+  const keyPairs = map(g, parsed, { name: 'KeyPairs', equals: samePair }, (ctx, { pair }) => {
+    if (typeof pair !== 'string') return pair;
+    ctx.keepLast();
+    return undefined;
+  });
+  const states = map(g, parsed, { name: 'SecretStates' }, (ctx, { key, pair }): SecretState => {
+    if (typeof pair !== 'string') return { key, served: true };
+    return { key, served: ctx.fetchOne(keyPairs, key) !== undefined, problem: pair };
+  });
+  return { keyPairs, states };
+}
+
+function sameParsed({ pair: a }: ParsedSecret, { pair: b }: ParsedSecret): boolean {
+  return typeof a === 'string' || typeof b === 'string' ? a === b : samePair(a, b);
+}
+
+function samePair(a: KeyPair, b: KeyPair): boolean {
+  return a.certificate.equals(b.certificate) && a.privateKey.equals(b.privateKey);
+}
+
+/** Reads a TLS Secret; a string says what is wrong with it. What Envoy would refuse is found here. */
+export function keyPairOf(secret: Secret): KeyPair | string {
+  const problem = (what: string): string => `invalid TLS secret ${keyOf(secret)}: ${what}`;
+  const [certificate, privateKey] = [bytesOf(secret, 'tls.crt'), bytesOf(secret, 'tls.key')];
+  if (!certificate) return problem('tls.crt is missing or empty; use a Secret of type kubernetes.io/tls');
+  if (!privateKey) return problem('tls.key is missing or empty; use a Secret of type kubernetes.io/tls');
+  const blocks = Buffer.from(certificate).toString('latin1').match(certificateBlocks) ?? [];
+  let chain: readonly X509Certificate[];
+  try {
+    chain = blocks.map((block) => new X509Certificate(block));
+  } catch {
+    return problem('tls.crt is not a PEM certificate');
+  }
+  const [leaf] = chain;
+  if (!leaf) return problem('tls.crt is not a PEM certificate');
+  const weakness = weaknessOf(leaf);
+  if (weakness !== undefined) return problem(weakness);
+  try {
+    if (!leaf.checkPrivateKey(createPrivateKey(Buffer.from(privateKey))))
+      return problem('tls.key does not belong to the certificate in tls.crt');
+  } catch {
+    return problem('tls.key is not a PEM private key');
+  }
+  return { certificate: new SecretBytes(certificate), privateKey: new SecretBytes(privateKey) };
+}
+
+const certificateBlocks = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
+
+const minRsaBits = 2048;
+const ellipticCurves = ['prime256v1', 'secp384r1', 'secp521r1'];
+
+/** Keys that Envoy does not take (BoringSSL). */
+function weaknessOf({ publicKey }: X509Certificate): string | undefined {
+  const { modulusLength, namedCurve } = publicKey.asymmetricKeyDetails ?? {};
+  if (publicKey.asymmetricKeyType === 'rsa' && (modulusLength ?? 0) < minRsaBits) {
+    return `its RSA key has ${modulusLength} bits; use one of at least ${minRsaBits}`;
+  }
+  if (publicKey.asymmetricKeyType === 'ec' && !ellipticCurves.includes(namedCurve ?? '')) {
+    return `its key is on the curve ${namedCurve}; use P-256, P-384 or P-521`;
+  }
+  return undefined;
+}
+
+function bytesOf(secret: Secret, key: string): Uint8Array | undefined {
+  const text = secret.data?.[key];
+  if (text) return Buffer.from(text, 'base64');
+  const plain = secret.stringData?.[key];
+  return plain ? Buffer.from(plain) : undefined;
+}
