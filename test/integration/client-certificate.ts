@@ -16,7 +16,7 @@ export async function clientCertificate(name: string, issuer: XdsCertificate): P
   const { subtle } = webcrypto;
   const ca = new x509.X509Certificate(issuer.ca);
   const der = createPrivateKey(issuer.caKey ?? '').export({ format: 'der', type: 'pkcs8' });
-  const keys = (await subtle.generateKey(algorithm, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair;
+  const keys = await subtle.generateKey(algorithm, true, ['sign', 'verify']);
   const certificate = await x509.X509CertificateGenerator.create({
     subject: `CN=${name}`,
     issuer: ca.subject,
