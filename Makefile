@@ -43,7 +43,7 @@ conformance: $(INSTALLED) ## the Gateway API conformance suite alone; PROFILES=G
 	@echo 'the reports are .cache/reports/conformance.yaml and conformance-mesh.yaml; those of a release go to docs/conformance/ unmodified' >&2
 
 .PHONY: bench
-bench: $(INSTALLED) ## time from a new HTTPRoute to its first answer, at 0, 1000 and 4000 routes; micro-benchmarks
+bench: $(INSTALLED) ## time from a new HTTPRoute to its first answer, at 0, 1000 and 4000 routes; micro-benchmarks; ARGS=--waypoint for waypoints
 	@$(STAGES) bench
 
 .PHONY: lab

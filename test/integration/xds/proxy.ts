@@ -132,13 +132,14 @@ export async function until<T>(what: string, done: () => Promise<T | undefined> 
 }
 
 export interface Envoy extends AsyncDisposable {
+  readonly pid: number;
   /** Path on the admin port, as text. */
   admin(path: string): Promise<string>;
   stat(name: string): Promise<number>;
 }
 
 /** Starts Envoy against the ADS server on `xdsPort` (plaintext); ready when its admin port answers. */
-export async function startEnvoy(xdsPort: number): Promise<Envoy> {
+export async function startEnvoy(xdsPort: number, concurrency = 2): Promise<Envoy> {
   const folder = mkdtempSync(join(tmpdir(), 'envoy-'));
   const bootstrap = {
     node: { id: 'proxy-1', cluster: 'gw.web', metadata: { role: 'kgateway-kube-gateway-api~web~gw' } },
@@ -175,7 +176,17 @@ export async function startEnvoy(xdsPort: number): Promise<Envoy> {
   };
   const at = (name: string): string => join(folder, name);
   writeFileSync(at('bootstrap.json'), JSON.stringify(bootstrap));
-  const flags = ['-c', at('bootstrap.json'), '--use-dynamic-base-id', '--concurrency', '2', '-l', 'warn', '--log-path', at('log')];
+  const flags = [
+    '-c',
+    at('bootstrap.json'),
+    '--use-dynamic-base-id',
+    '--concurrency',
+    String(concurrency),
+    '-l',
+    'warn',
+    '--log-path',
+    at('log'),
+  ];
   const child = spawn(envoyPath(), [...flags, '--admin-address-path', at('admin')], { stdio: 'ignore' });
   const exited = once(child, 'exit');
   const admin = async (path: string): Promise<string> => {
@@ -187,6 +198,7 @@ export async function startEnvoy(xdsPort: number): Promise<Envoy> {
     return admin('/server_info').catch(() => undefined);
   });
   return {
+    pid: child.pid ?? 0,
     admin,
     stat: async (name) => Number(new RegExp(`^${name.replaceAll('.', '\\.')}: (\\d+)$`, 'm').exec(await admin('/stats'))?.[1] ?? NaN),
     async [Symbol.asyncDispose]() {
