@@ -24,6 +24,8 @@ const marker = '\n---\n# Output\n';
 export interface Translation {
   readonly statuses: readonly StatusReport[];
   readonly resources: readonly XdsResource[];
+  /** Keys of the Secrets and ConfigMaps that would be read from an API server. */
+  readonly wanted: readonly string[];
 }
 
 /** Names of the goldens. */
@@ -76,7 +78,8 @@ export function translateYaml(text: string, { weightedRoutes = true }: { readonl
   }
   for (const source of Object.values(byKind)) source.markSynced();
   while (graph.dirty) graph.flush();
-  return { statuses: wiring.statuses.list(), resources: wiring.resources.list() };
+  const wanted = [...wiring.wanted.secrets.list(), ...wiring.wanted.configMaps.list()].map((w) => w.key);
+  return { statuses: wiring.statuses.list(), resources: wiring.resources.list(), wanted };
 }
 
 /** What an API server would fill in. */

@@ -150,6 +150,7 @@ test('duplicates, unknown kinds, missing names and untidy metadata', async () =>
   await write('d.yaml', 'apiVersion: v1\nkind: Service\nmetadata: {name: d, labels: {a: 1}}\n');
   await write('e.yaml', 'apiVersion: networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: e}\n');
   await write('f.yaml', 'apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: f}\n');
+  await write('g.yaml', 'apiVersion: gateway.kgateway.dev/v1alpha1\nkind: GatewayExtension\nmetadata: {name: g}\n');
   const r = await load();
   expect(r.messages).toEqual([
     'a.yaml:9: document 2: Service default/a is already in a.yaml:1, which counts: remove one of them',
@@ -159,7 +160,8 @@ test('duplicates, unknown kinds, missing names and untidy metadata', async () =>
     'c.yaml:7: document 3: apiVersion is missing: every object needs apiVersion, kind and metadata.name',
     'd.yaml:1: document 1: metadata.labels.a is not a string: put 1 in quotes',
     'e.yaml:1: document 1: Gateway of group "networking.k8s.io" is unknown: did you mean apiVersion gateway.networking.k8s.io/v1?',
-    'f.yaml:1: document 1: Deployment default/f is not read by this controller: remove it if you expected an effect',
+    'f.yaml:1: document 1: Deployment default/f is of a kind that this version does not serve and has no effect: remove it',
+    'g.yaml:1: document 1: GatewayExtension default/g is of a kind that this version does not serve and has no effect: remove it',
   ]);
   expect(r.names()).toEqual(['default/a']);
 });

@@ -328,7 +328,8 @@ async function yamlFiles(folder: string, below = ''): Promise<Map<string, string
 
 function unknownKind(o: KubeObject): string {
   const known = resources.find((r) => r.kind === o.kind);
-  if (known?.group === groupOf(o.apiVersion)) return `${nameOf(o)} is not read by this controller: remove it if you expected an effect`;
+  if (known?.group === groupOf(o.apiVersion))
+    return `${nameOf(o)} is of a kind that this version does not serve and has no effect: remove it`;
   if (known) return `${o.kind} of group "${groupOf(o.apiVersion)}" is unknown: did you mean apiVersion ${known.group}/${known.version}?`;
   const guess = nearest(
     o.kind,
