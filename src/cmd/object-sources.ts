@@ -32,6 +32,7 @@ export function objectSources(sources: ObjectSources): Readonly<Record<string, S
     Pod: sources.pods,
     InferencePool: sources.inferencePools,
     RequestAuthentication: sources.requestAuthentications,
+    Telemetry: sources.telemetries,
   };
   return table as Readonly<Record<string, unknown>> as Readonly<Record<string, Source<KubeObject>>>;
 }

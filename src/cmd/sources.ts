@@ -21,6 +21,7 @@ import type { XListenerSet } from '../kube/types/gateway-api-legacy.ts';
 import type { InferencePool } from '../kube/types/inference.ts';
 import type { ServiceEntry, WorkloadEntry } from '../kube/types/istio-networking.ts';
 import type { AuthorizationPolicy, RequestAuthentication } from '../kube/types/istio-security.ts';
+import type { Telemetry } from '../kube/types/istio-telemetry.ts';
 import { type KubeObject, keyOf } from '../kube/types/meta.ts';
 import type { Backend } from '../policy/backend/schema.ts';
 import type { DirectResponse } from '../policy/directresponse/schema.ts';
@@ -61,6 +62,8 @@ export interface ObjectSources {
   /** Empty unless inference is enabled. */
   readonly inferencePools: Source<InferencePool>;
   readonly requestAuthentications: Source<RequestAuthentication>;
+  /** Empty unless waypoints are enabled. */
+  readonly telemetries: Source<Telemetry>;
 }
 
 /** Feedback: it enters at the top like everything else. */
@@ -107,6 +110,7 @@ export function createSources(g: Graph): Sources {
     pods: versioned<Pod>('Pod'),
     inferencePools: objects<InferencePool>('InferencePool'),
     requestAuthentications: objects<RequestAuthentication>('RequestAuthentication'),
+    telemetries: objects<Telemetry>('Telemetry'),
     proxies: source<ConnectedProxy>(g, { name: 'ConnectedProxy', key: (p) => p.id }),
     rejections: source<Rejection>(g, { name: 'Rejection', key: rejectionKey }),
     deployProblems: source<DeployProblem>(g, { name: 'DeployProblem', key: (p) => p.gateway }),

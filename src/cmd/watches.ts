@@ -28,6 +28,7 @@ import {
   Secrets,
   ServiceEntries,
   Services,
+  Telemetries,
   TCPRoutes,
   TLSRoutes,
   TrafficPolicies,
@@ -68,7 +69,7 @@ export const watched: readonly Resource[] = [
 ];
 
 /** Kinds that are watched for waypoints alone. Those of Istio may not be installed: then there are none. */
-export const watchedForWaypoints: readonly Resource[] = [ServiceEntries, WorkloadEntries, Pods];
+export const watchedForWaypoints: readonly Resource[] = [ServiceEntries, WorkloadEntries, Pods, Telemetries];
 
 /** Kinds that are watched for inference alone. Likewise. */
 export const watchedForInference: readonly Resource[] = [InferencePools];

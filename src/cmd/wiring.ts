@@ -2,7 +2,7 @@
  * The controller as one diagram: what is watched, what it comes to, what goes out.
  *
  *   Sources ─> meshApi, with waypoints: whose waypoint serves what
- *   Sources ─> gatewayApi ─> secured ─> xdsResources ─> proxies
+ *   Sources ─> gatewayApi ─> secured ─> observed ─> xdsResources ─> proxies
  *      ▲           │             │
  *      │           └─────────────┴─> statuses ─> API server, by the leader
  *      └── rejections, deploy problems, connected proxies
@@ -25,6 +25,7 @@ import { type XdsResource, rejectionKey, xdsResourceKey } from '../xds/resource.
 import { xdsResources } from '../xds/translate/collections.ts';
 import type { Binding, Bound } from '../xds/translate/listener.ts';
 import { meshConfigs, secured } from './security.ts';
+import { observed } from './telemetry.ts';
 import type { Sources } from './sources.ts';
 
 /** What differs between a cluster and a folder. */
@@ -72,14 +73,15 @@ export function wire(g: Graph, sources: Sources, surroundings: Surroundings): Wi
     { gateways: api.gateways, pods: sources.pods, mesh, meshConfig: (ctx) => ctx.fetchOne(meshConfig, meshKey) },
     proxyName,
   );
-  const resources = xdsResources(g, { ...api, ...authorized, ...senders }, surroundings.bind, surroundings.identityFolder);
+  const { telemetryStatuses, ...told } = observed(g, sources, { ...api, ...authorized }, meshConfig);
+  const resources = xdsResources(g, { ...api, ...authorized, ...told, ...senders }, surroundings.bind, surroundings.identityFolder);
   const rejected = rejectedObjects(g, sources, resources);
   const statuses = gatewayApiStatuses(g, inputs, api, {
     addresses: surroundings.addresses(api.gateways),
     rejected: rejected.index('object', (r) => [refKey(r.object)]),
     deployProblems: sources.deployProblems,
   });
-  const all = join(g, { name: 'AllStatuses' }, [statuses, policyStatuses]);
+  const all = join(g, { name: 'AllStatuses' }, [statuses, policyStatuses, telemetryStatuses]);
   return { wanted, wantedJwks, api, ...(mesh && { mesh }), resources, statuses: all };
 }
 

@@ -8,6 +8,14 @@ export interface Mesh {
   readonly trustDomain: string;
   readonly trustDomainAliases: readonly string[];
   readonly extensionProviders: readonly ExtensionProvider[];
+  readonly accessLog: {
+    /** Undefined: access is logged only where a Telemetry says so. */
+    readonly path?: string;
+    readonly json: boolean;
+    readonly text?: string;
+    /** Where a Telemetry names none. */
+    readonly providers: readonly string[];
+  };
 }
 
 export const defaultMesh: Mesh = {
@@ -15,6 +23,7 @@ export const defaultMesh: Mesh = {
   trustDomain: 'cluster.local',
   trustDomainAliases: [],
   extensionProviders: [],
+  accessLog: { json: false, providers: ['envoy'] },
 };
 
 /** The trust domains whose certificates are of this mesh, its own first. */
@@ -33,6 +42,12 @@ export function meshOf(config: MeshConfig): Mesh {
     trustDomain: config.trustDomain || defaultMesh.trustDomain,
     trustDomainAliases: config.trustDomainAliases ?? [],
     extensionProviders: config.extensionProviders ?? [],
+    accessLog: {
+      ...(config.accessLogFile && { path: config.accessLogFile }),
+      ...(config.accessLogFormat && config.accessLogEncoding !== 'JSON' && { text: config.accessLogFormat }),
+      json: config.accessLogEncoding === 'JSON',
+      providers: config.defaultProviders?.accessLogging?.length ? config.defaultProviders.accessLogging : defaultMesh.accessLog.providers,
+    },
   };
 }
 

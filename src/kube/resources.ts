@@ -1,4 +1,5 @@
 // The kinds that we watch or write: one constant each, typed by the object. A typed call is `client.get(HTTPRoutes, 'demo/echo')`.
+import type { Telemetry } from './types/istio-telemetry.ts';
 import type {
   ConfigMap,
   CustomResourceDefinition,
@@ -115,6 +116,8 @@ export const GatewayExtensions = define(kgateway, 'v1alpha1', 'GatewayExtension'
 export const GatewayParameters = define(kgateway, 'v1alpha1', 'GatewayParameters', 'gatewayparameters');
 
 export const InferencePools = define<InferencePool>('inference.networking.k8s.io', 'v1', 'InferencePool', 'inferencepools');
+
+export const Telemetries = define<Telemetry>('telemetry.istio.io', 'v1', 'Telemetry', 'telemetries');
 
 const istioNetworking = 'networking.istio.io';
 export const ServiceEntries = define<ServiceEntry>(istioNetworking, 'v1', 'ServiceEntry', 'serviceentries');

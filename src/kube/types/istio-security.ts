@@ -1,4 +1,5 @@
 // Istio's security.istio.io/v1 kinds and the part of MeshConfig that concerns them. Source: src/istio/proto (security, mesh, type).
+import type { EnvoyFileAccessLog } from './istio-telemetry.ts';
 import type { KubeObject } from './meta.ts';
 
 /** istio.type.v1beta1.PolicyTargetReference: always in the namespace of the policy. */
@@ -122,6 +123,7 @@ export interface ExtensionProvider {
   readonly name: string;
   readonly envoyExtAuthzHttp?: ExtAuthzHttpProvider;
   readonly envoyExtAuthzGrpc?: ExtAuthzProvider;
+  readonly envoyFileAccessLog?: EnvoyFileAccessLog;
 }
 
 /** istio.mesh.v1alpha1.MeshConfig: key `mesh` of the ConfigMap `istio` in the root namespace. */
@@ -130,4 +132,9 @@ export interface MeshConfig {
   readonly trustDomain?: string;
   readonly trustDomainAliases?: readonly string[];
   readonly extensionProviders?: readonly ExtensionProvider[];
+  /** Empty: access is logged only where a Telemetry says so. */
+  readonly accessLogFile?: string;
+  readonly accessLogFormat?: string;
+  readonly accessLogEncoding?: 'TEXT' | 'JSON';
+  readonly defaultProviders?: { readonly accessLogging?: readonly string[] };
 }

@@ -1,5 +1,8 @@
 /** What a waypoint tells about its traffic: Istio's metrics by name and label, and what Telemetry changes of them. */
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { type Server, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Backend, startBackend } from '../backend.ts';
 import { type LocalGateway, eventually, startLocalGateway } from '../local.ts';
@@ -8,6 +11,7 @@ import { type WaypointCall, callWaypoint, dial, echoed } from '../waypoint-clien
 let gateway: LocalGateway;
 let backend: Backend;
 let tcp: Server;
+const folder = mkdtempSync(join(tmpdir(), 'kgateway-telemetry-'));
 const web = 'spiffe://cluster.local/ns/web/sa/frontend';
 const echo = '10.96.0.1';
 
@@ -91,6 +95,7 @@ afterAll(async () => {
   await gateway.stop();
   backend.close();
   tcp.close();
+  rmSync(folder, { recursive: true });
 });
 
 const destination = {
@@ -162,5 +167,120 @@ describe('metrics', () => {
     const requests = await dial(gateway.port(15_088), { address: echo });
     requests.destroy();
     expect(await counted('istio_tcp_connections_closed_total', { request_protocol: 'http' })).toBe(0);
+  });
+});
+
+const telemetry = (name: string, spec: string, namespace = 'default'): string => `---
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: { name: ${name}, namespace: ${namespace} }
+spec: ${spec}
+`;
+const ofWaypoint = 'targetRefs: [{ group: gateway.networking.k8s.io, kind: Gateway, name: gw }]';
+
+const lines = (file: string): readonly string[] => {
+  const path = join(folder, file);
+  return existsSync(path)
+    ? readFileSync(path, 'utf8')
+        .split('\n')
+        .filter((line) => line !== '')
+    : [];
+};
+
+const condition = (name: string): string => {
+  const status = gateway.status(`Telemetry ${name}`);
+  const [found] = status?.form === 'conditions' ? status.conditions : [];
+  return `${found?.status} ${found?.reason}: ${found?.message}`;
+};
+
+describe('Telemetry', () => {
+  test('access logs: of the mesh, of a namespace, of a waypoint, with a filter; the nearest wins', async () => {
+    const mesh = (more: string): string => `
+apiVersion: v1
+kind: ConfigMap
+metadata: { name: istio, namespace: istio-system }
+data:
+  mesh: |
+    accessLogFile: ${join(folder, 'mesh.log')}
+${more}`;
+    await gateway.write('mesh.yaml', mesh(''));
+    await eventually('the mesh logs', async () => (await get('/of-the-mesh', { principal: web })) && lines('mesh.log').length > 0);
+    expect(lines('mesh.log').at(-1)).toMatch(/"GET \/of-the-mesh HTTP\/1\.1" 200 - .* spiffe:\/\/cluster\.local\/ns\/web\/sa\/frontend$/);
+
+    const provider = (name: string, format: string) => `    - name: ${name}
+      envoyFileAccessLog: { path: '${join(folder, `${name}.log`)}', logFormat: ${format} }
+`;
+    await gateway.write(
+      'mesh.yaml',
+      mesh(`    extensionProviders:
+${provider('lines', "{ text: '%REQ(:PATH)% %RESPONSE_CODE%' }")}${provider('fields', "{ labels: { path: '%REQ(:PATH)%', who: '%FILTER_STATE(io.istio.peer_principal:PLAIN)%' } }")}${provider('broken', "{ text: '%NOT A COMMAND' }")}`),
+    );
+    await gateway.write('telemetry.yaml', telemetry('all', '{ accessLogging: [{ providers: [{ name: lines }] }] }', 'istio-system'));
+    await eventually('the root namespace logs', async () => (await get('/root')) && lines('lines.log').includes('/root 200'));
+
+    await gateway.write(
+      'nearer.yaml',
+      telemetry('ns', '{ accessLogging: [{ providers: [{ name: lines }], disabled: true }] }') +
+        telemetry(
+          'wp',
+          `{ ${ofWaypoint}, accessLogging: [{ providers: [{ name: fields }], filter: { expression: 'response.code >= 400' } }] }`,
+        ),
+    );
+    await eventually(
+      'the waypoint logs',
+      async () => (await get('/no', { principal: web })).status === 403 && lines('fields.log').length > 0,
+    );
+    expect(JSON.parse(lines('fields.log').at(-1) ?? '')).toEqual({ path: '/no', who: web });
+    await get('/fine');
+    await get('/no');
+    await eventually('the refusal is there', () =>
+      lines('fields.log').some((line) => line.includes('"who":null') || line.includes('"who":"-"')),
+    );
+    expect(lines('fields.log').some((line) => line.includes('/fine'))).toBe(false);
+    expect(lines('lines.log').some((line) => line.includes('/fine'))).toBe(false);
+    expect(condition('default/wp')).toBe('True Accepted: holds for Gateway default/gw');
+  });
+
+  test('metrics: some are left out, of others labels', async () => {
+    const override = (match: string, more: string) => `{ match: { metric: ${match} }, ${more} }`;
+    const overrides = [
+      override('REQUEST_SIZE', 'disabled: true'),
+      override('REQUEST_COUNT', 'tagOverrides: { response_flags: { operation: REMOVE } }'),
+    ];
+    await gateway.write(
+      'metrics.yaml',
+      telemetry('metrics', `{ metrics: [{ providers: [{ name: prometheus }], overrides: [${overrides.join(', ')}] }] }`),
+    );
+    const principal = 'spiffe://cluster.local/ns/later/sa/x';
+    await eventually('labels are left out', async () => {
+      await get('/', { principal });
+      return (await series('istio_requests_total')).some(
+        (s) => s.labels['source_principal'] === principal && !('response_flags' in s.labels),
+      );
+    });
+    const last = { source_principal: 'spiffe://cluster.local/ns/last/sa/x' };
+    await get('/', { principal: last.source_principal });
+    await eventually('durations are there', () => counted('istio_request_duration_milliseconds_count', last));
+    expect(await counted('istio_request_bytes_count', last)).toBe(0);
+  });
+
+  test('what cannot be done is said, and nothing else stops', async () => {
+    await gateway.write(
+      'wrong.yaml',
+      telemetry(
+        'wrong',
+        `{ ${ofWaypoint}, tracing: [{}], accessLogging: [{ providers: [{ name: broken }, { name: nobody }] }, { providers: [{ name: lines }], filter: { expression: 'node.id == "x"' } }] }`,
+      ),
+    );
+    await eventually('it is said', () => condition('default/wrong').startsWith('False PartiallyInvalid'));
+    for (const field of [
+      'spec.tracing: ',
+      '"broken" is no provider',
+      '"nobody" is no provider',
+      'spec.accessLogging[1].filter.expression: has node',
+    ]) {
+      expect(condition('default/wrong')).toContain(field);
+    }
+    expect((await get('/')).status).toBe(200);
   });
 });

@@ -1,0 +1,71 @@
+/**
+ * [WaypointListeners] + Telemetry of Istio -> the same, with what they tell of their traffic; and what the authors are told.
+ *
+ *   Telemetries ──┐
+ *   Mesh ─────────┼─> what holds at a Gateway ─> WaypointListeners, statuses
+ *   Gateways ─────┘
+ */
+import type { GatewayApi } from '../gateway/collections.ts';
+import type { GatewayView } from '../gateway/gateway.ts';
+import { type ObjectRef, describeRef, refKey } from '../ir/object-ref.ts';
+import type { StatusReport } from '../ir/report.ts';
+import type { WaypointListener } from '../ir/waypoint.ts';
+import { acceptedCondition } from '../istio/authorization-status.ts';
+import { type Mesh, defaultMesh } from '../istio/mesh.ts';
+import { meshKey } from '../istio/security.ts';
+import { type ParsedTelemetry, parseTelemetry, telemetryOf } from '../istio/telemetry.ts';
+import { type Collection, type Graph, deepEqual, map } from '../krt/index.ts';
+import type { Sources } from './sources.ts';
+
+export interface Observed {
+  readonly waypointListeners: Collection<WaypointListener>;
+  readonly telemetryStatuses: Collection<StatusReport>;
+}
+
+/** Builds the collections. There are few Telemetries and few waypoints: each waypoint looks at all. */
+export function observed(
+  g: Graph,
+  sources: Pick<Sources, 'telemetries'>,
+  api: Pick<GatewayApi, 'gateways' | 'waypointListeners'>,
+  mesh: Collection<Mesh>,
+): Observed {
+  const parsed = map(g, sources.telemetries, { name: 'Telemetries', equals: deepEqual }, (ctx, object) =>
+    parseTelemetry(object, ctx.fetchOne(mesh, meshKey) ?? defaultMesh),
+  );
+  const held = map(g, api.gateways, { name: 'WaypointTelemetries', equals: deepEqual }, (ctx, view) =>
+    view.waypoint
+      ? { key: view.key, gateway: view.ref, ...telemetryOf(ctx.fetch(parsed), placeOf(view), ctx.fetchOne(mesh, meshKey) ?? defaultMesh) }
+      : undefined,
+  );
+  const byTelemetry = held.index('telemetry', (h) => h.holding.map(refKey));
+  const waypointListeners = map(g, api.waypointListeners, { name: 'ObservedWaypointListeners' }, (ctx, listener): WaypointListener => {
+    const found = ctx.fetchOne(held, listener.scope);
+    return found ? { ...listener, telemetry: found.telemetry, origins: [...listener.origins, ...found.holding] } : listener;
+  });
+  const key = (r: StatusReport): string => refKey(r.object);
+  const telemetryStatuses = map(g, parsed, { name: 'TelemetryStatuses', key }, (ctx, telemetry): StatusReport => {
+    const waypoints = ctx.fetch(held, { index: byTelemetry, is: refKey(telemetry.ref) }).map((h) => h.gateway);
+    return statusOf(telemetry, waypoints);
+  });
+  return { waypointListeners, telemetryStatuses };
+}
+
+function placeOf({ ref, className }: GatewayView) {
+  return { gateway: ref, gatewayClass: className };
+}
+
+/** Of one that concerns nothing of ours, nothing is said. */
+function statusOf({ ref, generation, problems }: ParsedTelemetry, waypoints: readonly ObjectRef[]): StatusReport {
+  const type = acceptedCondition;
+  const names = waypoints.map((w) => describeRef(w)).join(', ');
+  const condition =
+    problems.length === 0
+      ? { type, status: 'True' as const, reason: 'Accepted', message: `holds for ${names}` }
+      : {
+          type,
+          status: 'False' as const,
+          reason: 'PartiallyInvalid',
+          message: `holds for ${names} without what cannot be done: ${problems.map((p) => `${p.field}: ${p.message}`).join('; ')}`,
+        };
+  return { form: 'conditions', object: ref, generation, owned: [type], conditions: waypoints.length > 0 ? [condition] : [] };
+}

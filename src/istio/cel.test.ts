@@ -1,0 +1,28 @@
+import { expect, test } from 'vitest';
+import { celProblem } from './cel.ts';
+
+test.each([
+  'response.code >= 400',
+  "request.headers['x-debug'] == 'on' || response.code in [500, 503]",
+  '!(request.url_path.startsWith("/healthz"))',
+  "has(request.headers['x-a']) && size(request.path) > 3 ? true : false",
+  "request.method.matches('^(GET|PUT)$')",
+  "xds.cluster_name.contains('echo') && -connection.requested_server_name.size != 1",
+])('%s', (text) => {
+  expect(celProblem(text)).toBeUndefined();
+});
+
+test.each([
+  ['', 'ends too early'],
+  ['response.code >=', 'ends too early'],
+  ['response.code 400', 'left over: 400'],
+  ['response.code == `x`', 'cannot be read'],
+  ['node.id == "x"', 'where one of request'],
+  ['request.path.foo("x")', 'calls foo'],
+  ["request.path.matches('(?=x)')", 'regular expression'],
+  ['(response.code', 'ends too early'],
+  ["request.headers['a' == 'b')", 'where ] should be'],
+  ['('.repeat(100), 'nested too deeply'],
+])('%s: %s', (text, problem) => {
+  expect(celProblem(text)).toContain(problem);
+});

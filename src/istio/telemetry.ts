@@ -1,0 +1,226 @@
+/**
+ *   MeshConfig, Telemetry of the root namespace, of the namespace of the waypoint, of its class, of itself: the later wins
+ *                                                └─> telemetryOf(waypoint) -> WaypointTelemetry
+ *
+ * Access logging is replaced whole by the next that says anything of it; overrides of metrics add up. (Istio: Telemetry API, "Scope, Inheritance,
+ * and Overrides".) What is not supported is reported and left out; nothing else stops.
+ */
+import type { ObjectRef } from '../ir/object-ref.ts';
+import { compareText } from '../ir/precedence.ts';
+import {
+  type AccessLog,
+  type IstioMetric,
+  type WaypointTelemetry,
+  istioLabels,
+  istioMetrics,
+  istioRequestLabels,
+} from '../ir/telemetry.ts';
+import type { Telemetry, TelemetryAccessLogging } from '../kube/types/istio-telemetry.ts';
+import { celProblem } from './cel.ts';
+import type { Mesh } from './mesh.ts';
+import { type PolicyPlace, parseTargets, targetKeysOf } from './policy-target.ts';
+import { refKey } from '../ir/object-ref.ts';
+import type { SecurityProblem } from './security-problem.ts';
+
+/** What a Telemetry says that we can do. */
+export interface ParsedTelemetry {
+  readonly ref: ObjectRef;
+  readonly generation: number;
+  readonly created: string;
+  /** Of its targets; without any it holds for its namespace, that of the root namespace for all. */
+  readonly targets: readonly ObjectRef[];
+  /** Undefined: it says nothing of access logs. */
+  readonly accessLogging?: readonly AccessLogging[];
+  readonly metrics: readonly MetricOverride[];
+  readonly problems: readonly SecurityProblem[];
+}
+
+interface AccessLogging {
+  /** Undefined: those of the mesh. */
+  readonly providers?: readonly string[];
+  readonly disabled: boolean;
+  readonly filter?: string;
+}
+
+interface MetricOverride {
+  readonly metrics: readonly IstioMetric[];
+  readonly disabled?: boolean;
+  readonly removed: readonly string[];
+}
+
+const allMetrics = Object.keys(istioMetrics) as readonly IstioMetric[];
+const labels: ReadonlySet<string> = new Set([...istioLabels, ...istioRequestLabels]);
+
+/** Reads a Telemetry. Undefined for one with a selector: that is for sidecars and Istio's gateways. */
+export function parseTelemetry(object: Telemetry, mesh: Mesh): ParsedTelemetry | undefined {
+  const { metadata, spec = {} } = object;
+  if (spec.selector && !spec.targetRefs?.length) return undefined;
+  const { targets, problems } = parseTargets(spec, metadata, mesh.rootNamespace);
+  const found: SecurityProblem[] = [...problems];
+  targets.forEach((t, i) => {
+    if (t.kind !== 'Gateway' && t.kind !== 'GatewayClass')
+      found.push({ field: `spec.targetRefs[${i}]`, message: `holds for whole waypoints only, not for a ${t.kind}; target the Gateway` });
+  });
+  if (spec.tracing?.length) found.push({ field: 'spec.tracing', message: 'is not supported; remove it' });
+  const accessLogging = spec.accessLogging?.flatMap((a, i) => accessLoggingOf(a, `spec.accessLogging[${i}]`, mesh, found));
+  return {
+    ref: { group: 'telemetry.istio.io', kind: 'Telemetry', namespace: metadata.namespace ?? '', name: metadata.name },
+    generation: metadata.generation ?? 0,
+    created: metadata.creationTimestamp ?? '',
+    targets: targets.filter((t) => t.kind === 'Gateway' || t.kind === 'GatewayClass'),
+    ...(accessLogging && { accessLogging }),
+    metrics: (spec.metrics ?? []).flatMap((m, i) => metricsOf(m, `spec.metrics[${i}]`, found)),
+    problems: found,
+  };
+}
+
+function accessLoggingOf(a: TelemetryAccessLogging, field: string, mesh: Mesh, problems: SecurityProblem[]): readonly AccessLogging[] {
+  if (a.match?.mode === 'CLIENT') return [];
+  const names = a.providers?.flatMap((p) => p.name ?? []) ?? [];
+  const unusable = names.filter((name) => accessLogOf(name, mesh) === undefined);
+  for (const name of unusable)
+    problems.push({
+      field: `${field}.providers`,
+      message: `${JSON.stringify(name)} is no provider that writes to files; use envoy, or one of MeshConfig with envoyFileAccessLog`,
+    });
+  const filter = a.filter?.expression;
+  const wrong = filter === undefined ? undefined : celProblem(filter);
+  if (wrong !== undefined) problems.push({ field: `${field}.filter.expression`, message: wrong });
+  if (wrong !== undefined || (names.length > 0 && unusable.length === names.length)) return [];
+  const usable = names.filter((name) => !unusable.includes(name));
+  return [{ disabled: a.disabled === true, ...(usable.length > 0 && { providers: usable }), ...(filter !== undefined && { filter }) }];
+}
+
+type Metrics = NonNullable<NonNullable<Telemetry['spec']>['metrics']>[number];
+
+function metricsOf({ providers = [], overrides = [], reportingInterval }: Metrics, field: string, problems: SecurityProblem[]) {
+  if (reportingInterval !== undefined) problems.push({ field: `${field}.reportingInterval`, message: 'is not supported; remove it' });
+  const others = providers.filter((p) => p.name !== 'prometheus');
+  if (others.length > 0) problems.push({ field: `${field}.providers`, message: 'only prometheus is supported' });
+  if (others.length > 0 && others.length === providers.length) return [];
+  return overrides.flatMap((o, i): MetricOverride[] => {
+    const at = `${field}.overrides[${i}]`;
+    if (o.match?.mode === 'CLIENT') return [];
+    const named = o.match?.customMetric ?? o.match?.metric ?? 'ALL_METRICS';
+    const metrics = allMetrics.filter((m) => named === 'ALL_METRICS' || m === named || istioMetrics[m] === named);
+    if (metrics.length === 0)
+      problems.push({ field: `${at}.match`, message: `${named} is no metric of waypoints; they have ${allMetrics.join(', ')}` });
+    const removed: string[] = [];
+    for (const [label, { operation, value }] of Object.entries(o.tagOverrides ?? {})) {
+      if (operation === 'REMOVE' && labels.has(label)) removed.push(label);
+      else if (operation !== 'REMOVE' || value !== undefined)
+        problems.push({ field: `${at}.tagOverrides[${label}]`, message: 'labels can only be removed (operation: REMOVE)' });
+    }
+    return metrics.length > 0 ? [{ metrics, removed, ...(o.disabled !== undefined && { disabled: o.disabled }) }] : [];
+  });
+}
+
+/** Text as Istio has it for access logs, with the identity of the client at its end. */
+const defaultFormat =
+  '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% ' +
+  '%CONNECTION_TERMINATION_DETAILS% "%UPSTREAM_TRANSPORT_FAILURE_REASON%" %BYTES_RECEIVED% %BYTES_SENT% %DURATION% ' +
+  '%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" "%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" ' +
+  '"%UPSTREAM_HOST%" %UPSTREAM_CLUSTER% %UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% ' +
+  '%REQUESTED_SERVER_NAME% %ROUTE_NAME% %FILTER_STATE(io.istio.peer_principal:PLAIN)%\n';
+
+const defaultFields = {
+  start_time: '%START_TIME%',
+  method: '%REQ(:METHOD)%',
+  path: '%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%',
+  protocol: '%PROTOCOL%',
+  response_code: '%RESPONSE_CODE%',
+  response_flags: '%RESPONSE_FLAGS%',
+  response_code_details: '%RESPONSE_CODE_DETAILS%',
+  connection_termination_details: '%CONNECTION_TERMINATION_DETAILS%',
+  upstream_transport_failure_reason: '%UPSTREAM_TRANSPORT_FAILURE_REASON%',
+  bytes_received: '%BYTES_RECEIVED%',
+  bytes_sent: '%BYTES_SENT%',
+  duration: '%DURATION%',
+  upstream_service_time: '%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%',
+  x_forwarded_for: '%REQ(X-FORWARDED-FOR)%',
+  user_agent: '%REQ(USER-AGENT)%',
+  request_id: '%REQ(X-REQUEST-ID)%',
+  authority: '%REQ(:AUTHORITY)%',
+  upstream_host: '%UPSTREAM_HOST%',
+  upstream_cluster: '%UPSTREAM_CLUSTER%',
+  upstream_local_address: '%UPSTREAM_LOCAL_ADDRESS%',
+  downstream_local_address: '%DOWNSTREAM_LOCAL_ADDRESS%',
+  downstream_remote_address: '%DOWNSTREAM_REMOTE_ADDRESS%',
+  requested_server_name: '%REQUESTED_SERVER_NAME%',
+  route_name: '%ROUTE_NAME%',
+  peer_principal: '%FILTER_STATE(io.istio.peer_principal:PLAIN)%',
+} as const;
+
+/** Commands that need no argument, or one in parentheses: anything else Envoy refuses, and with it the whole listener. */
+const plainFormat = /^(?:[^%]|%%|%[A-Z_]+(?:\([A-Za-z0-9_.:?&,/ -]*\))?(?::[0-9]+)?%)*$/;
+
+/** Where a provider writes, and what; undefined for one that does anything else, or whose format Envoy might refuse. */
+function accessLogOf(name: string, mesh: Mesh): Pick<AccessLog, 'path' | 'format'> | undefined {
+  const ofMesh = mesh.accessLog.json ? ({ json: defaultFields } as const) : ({ text: mesh.accessLog.text ?? defaultFormat } as const);
+  if (name === 'envoy') return { path: mesh.accessLog.path ?? '/dev/stdout', format: ofMesh };
+  const provider = mesh.extensionProviders.find((p) => p.name === name)?.envoyFileAccessLog;
+  if (!provider) return undefined;
+  const { path = '/dev/stdout', logFormat } = provider;
+  const fields = logFormat?.labels && Object.entries(logFormat.labels);
+  const format = fields
+    ? { json: Object.fromEntries(fields.map(([k, v]) => [k, String(v)])) }
+    : { text: logFormat?.text === undefined ? defaultFormat : logFormat.text.endsWith('\n') ? logFormat.text : `${logFormat.text}\n` };
+  const texts = 'text' in format ? [format.text] : Object.values(format.json);
+  return texts.every((t) => plainFormat.test(t)) ? { path, format } : undefined;
+}
+
+/** Whether it holds at a waypoint, and how near: the smaller the further. Undefined: it does not. */
+function rankOf(t: ParsedTelemetry, place: PolicyPlace, mesh: Mesh): number | undefined {
+  if (t.targets.length > 0) {
+    const keys = targetKeysOf(place);
+    const ranks = t.targets.map((target) => keys.indexOf(refKey(target))).filter((i) => i >= 0);
+    return ranks.length > 0 ? 2 + Math.max(...ranks) : undefined;
+  }
+  if (t.problems.some((p) => p.field.startsWith('spec.target'))) return undefined;
+  if (t.ref.namespace === place.gateway.namespace && t.ref.namespace !== mesh.rootNamespace) return 1;
+  return t.ref.namespace === mesh.rootNamespace ? 0 : undefined;
+}
+
+/** What holds at a waypoint, of any Telemetry; and which of them do. Of two as near as each other, the older one wins. */
+export function telemetryOf(
+  all: readonly ParsedTelemetry[],
+  place: PolicyPlace,
+  mesh: Mesh,
+): { readonly telemetry: WaypointTelemetry; readonly holding: readonly ObjectRef[] } {
+  const holding = all
+    .flatMap((t) => {
+      const rank = rankOf(t, place, mesh);
+      return rank === undefined ? [] : [{ t, rank }];
+    })
+    .sort((a, b) => a.rank - b.rank || compareText(b.t.created, a.t.created) || compareText(b.t.ref.name, a.t.ref.name))
+    .map(({ t }) => t);
+  const logging = holding.findLast((t) => t.accessLogging !== undefined)?.accessLogging;
+  const disabled = new Set<IstioMetric>();
+  const removed = new Map<IstioMetric, Set<string>>();
+  for (const override of holding.flatMap((t) => t.metrics)) {
+    for (const metric of override.metrics) {
+      if (override.disabled === true) disabled.add(metric);
+      if (override.disabled === false) disabled.delete(metric);
+      removed.set(metric, new Set([...(removed.get(metric) ?? []), ...override.removed]));
+    }
+  }
+  const telemetry: WaypointTelemetry = {
+    disabled: [...disabled].sort(compareText),
+    removedLabels: Object.fromEntries([...removed].flatMap(([m, names]) => (names.size > 0 ? [[m, [...names].sort(compareText)]] : []))),
+    accessLogs: accessLogsOf(logging ?? (mesh.accessLog.path === undefined ? [] : [{ disabled: false }]), mesh),
+  };
+  return { telemetry, holding: holding.map((t) => t.ref) };
+}
+
+/** One log a path; one that is disabled takes back those before it with the same provider. */
+function accessLogsOf(logging: readonly AccessLogging[], mesh: Mesh): readonly AccessLog[] {
+  const byProvider = new Map<string, AccessLog>();
+  for (const { providers = mesh.accessLog.providers, disabled, filter } of logging) {
+    for (const name of providers) {
+      const log = disabled ? undefined : accessLogOf(name, mesh);
+      if (log) byProvider.set(name, { ...log, ...(filter !== undefined && { filter }) });
+      else byProvider.delete(name);
+    }
+  }
+  return [...byProvider.values()];
+}
