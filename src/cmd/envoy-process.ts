@@ -13,6 +13,8 @@ export interface EnvoyProcessOptions {
   readonly adminPort: number;
   /** Unique on this machine: Envoys with the same number would talk to each other. */
   readonly baseId: number;
+  /** Where it resolves names; absent: as this machine does. */
+  readonly dnsServer?: { readonly address: string; readonly port: number };
   readonly log: Logger;
   /** It is a waypoint, whose metrics have the names of Istio. */
   readonly istioMetrics?: boolean;
@@ -38,6 +40,7 @@ export function startEnvoy(o: EnvoyProcessOptions): EnvoyProcess {
         xds: { host: '127.0.0.1', port: o.xdsPort },
         adminPort: o.adminPort,
         istioMetrics: o.istioMetrics === true,
+        ...(o.dnsServer && { dnsServer: o.dnsServer }),
       }),
     ),
   );

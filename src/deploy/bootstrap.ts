@@ -49,6 +49,8 @@ export interface BootstrapOptions {
   readonly bindAddress?: string;
   /** Downstream connections above which new ones are refused. Default 50,000. */
   readonly maxConnections?: number;
+  /** Where names are resolved; absent: as the Pod is told. */
+  readonly dnsServer?: { readonly address: string; readonly port: number };
   /** Queries over one UDP socket of the resolver. Default 100. */
   readonly dnsUdpMaxQueries?: number;
   readonly logFormat?: { readonly text?: string; readonly json?: EnvoyJson };
@@ -117,6 +119,7 @@ export function envoyBootstrap(o: BootstrapOptions): EnvoyJson {
         '@type': `${extensions}.network.dns_resolver.cares.v3.CaresDnsResolverConfig`,
         // One socket for ever would stay with one DNS server behind a Service.
         udp_max_queries: o.dnsUdpMaxQueries ?? 100,
+        ...(o.dnsServer && { resolvers: [socketAddress(o.dnsServer.address, o.dnsServer.port)] }),
       },
     },
     ...(o.logFormat && {

@@ -1,12 +1,9 @@
-/** The cluster of a port of a ServiceEntry, as far as we can reach what is behind it: [MeshService, MeshPort] -> Cluster. */
+/** The cluster of a port of a ServiceEntry: [MeshService, MeshPort] -> Cluster. */
 import type { Cluster } from '../ir/backend.ts';
 import type { MeshPort, MeshService } from '../ir/mesh.ts';
 import { serviceEntryClusterName, serviceEntryStatName } from '../ir/names.ts';
 
-/**
- * Undefined for resolution NONE and DYNAMIC_DNS: there the destination is what the client asked for, and to dial that from a waypoint would lead
- * back to the waypoint.
- */
+/** Undefined for a Service, whose endpoints are elsewhere. */
 export function serviceEntryCluster({ namespace, host, endpoints, origin }: MeshService, port: MeshPort): Cluster | undefined {
   const cluster: Cluster = {
     name: serviceEntryClusterName(namespace, host, port.port),
@@ -28,6 +25,12 @@ export function serviceEntryCluster({ namespace, host, endpoints, origin }: Mesh
       }));
       return { ...cluster, discovery: { from: 'dns', endpoints: at } };
     }
+    case 'original-destination': {
+      const { port: asked, targetPort = asked } = port;
+      return { ...cluster, discovery: { from: 'original-destination', ...(targetPort !== asked && { port: targetPort }) } };
+    }
+    case 'request-host':
+      return { ...cluster, discovery: { from: 'host' } };
     default:
       return undefined;
   }

@@ -6,15 +6,16 @@
  *                          │                                            └──> WaypointListeners <── Gateways
  *                          └─> Clusters and their uses: the default goes to the Service itself, by its endpoints
  */
+import { BlockList, isIP } from 'node:net';
 import type { Cluster } from '../ir/backend.ts';
 import type { BoundService, MeshPort, MeshService } from '../ir/mesh.ts';
-import { serviceChain, waypointChain } from '../ir/names.ts';
-import type { ObjectRef } from '../ir/object-ref.ts';
+import { serviceChain, waypointChain, wildcardHost } from '../ir/names.ts';
+import { type ObjectRef, refKey } from '../ir/object-ref.ts';
 import type { RetryPolicy, RoutePolicies } from '../ir/policy.ts';
 import { compareText } from '../ir/precedence.ts';
-import type { HostRoutes, RouteRule } from '../ir/route.ts';
+import type { HostRoutes, NamedMatch, RouteRule } from '../ir/route.ts';
 import { passingThrough } from '../ir/tcp.ts';
-import type { ServiceScope, TcpService, WaypointListener } from '../ir/waypoint.ts';
+import type { ServiceRoutes, ServiceScope, TcpService, TlsBranch, WaypointListener } from '../ir/waypoint.ts';
 import { type Collection, type Ctx, type Graph, type Index, flatMap, group, map } from '../krt/index.ts';
 import { attachmentsIn, listenerLevels } from '../policy/attachment.ts';
 import type { Policy } from '../policy/plugin.ts';
@@ -22,6 +23,7 @@ import { effectivePolicies, withOwnPolicies } from '../policy/trafficpolicy/traf
 import { serviceCluster } from './service-backend.ts';
 import { type BackendTlsPolicies, passthroughCluster } from './backendtlspolicy.ts';
 import type { GatewayView } from './gateway.ts';
+import { isReservedAddress } from './static-hosts.ts';
 import { serviceEntryCluster } from './service-entry-cluster.ts';
 import { speaksHttp } from './service-parent.ts';
 import type { BindingsAt } from './l4-collections.ts';
@@ -38,7 +40,9 @@ export interface ServicePort {
   readonly chain: string;
   readonly addresses: readonly string[];
   readonly port: number;
-  readonly http: boolean;
+  readonly protocol: 'http' | 'tls' | 'tcp';
+  /** Of the service; may begin with `*.`. */
+  readonly host: string;
   readonly cluster: Cluster;
   readonly origin: ObjectRef;
 }
@@ -65,15 +69,21 @@ export function servicePorts(
           key,
           scope: waypoint,
           chain,
-          addresses: service.addresses,
+          addresses: cluster.discovery?.from === 'original-destination' ? service.addresses.filter(isReachable) : service.addresses,
           port: port.port,
-          http,
+          protocol: http ? 'http' : port.protocol === 'tls' ? 'tls' : 'tcp',
+          host: service.host,
           cluster,
           origin: service.origin,
         },
       ];
     }),
   );
+}
+
+/** Whoever asks for one of these would have the proxy dial itself, or its node. */
+function isReachable(address: string): boolean {
+  return !isReservedAddress(address.split('/')[0] ?? '');
 }
 
 function clusterOf(ctx: Ctx, services: Collection<ServiceView>, mesh: MeshService, port: MeshPort): Cluster | undefined {
@@ -109,38 +119,45 @@ export function serviceScopes(g: Graph, inputs: ServiceScopeInputs): WaypointCol
     ports.index('place', (p) => p.addresses.map((address) => `${p.scope}|${p.port}|${address}`)),
   );
   const scopes = map(g, byPlace, { name: 'ServiceScopes' }, (ctx, { key, items }): ServiceScope | undefined => {
-    const place = firstOf(items);
+    const [place, ...others] = servedOf(items);
     const address = key.slice(key.lastIndexOf('|') + 1);
-    if (!place?.http || address.includes('/')) return undefined;
+    if (place?.protocol !== 'http') return undefined;
     const at = (chain: string) => ctx.fetch(routes, { index: byChain, is: `${place.scope}|${chain}` });
+    const routesOf = (port: ServicePort, host: string): ServiceRoutes => ({
+      host,
+      ofService: at(port.chain),
+      byDefault: defaultRule(ctx, inputs, port),
+    });
     return {
       scope: place.scope,
       address,
       port: place.port,
       origin: place.origin,
-      ofService: at(place.chain),
+      services: [routesOf(place, isByName(place) ? place.host : wildcardHost), ...others.map((o) => routesOf(o, o.host))],
       ofWaypoint: at(waypointChain),
-      byDefault: defaultRule(ctx, inputs, place),
     };
   });
 
   const tcp = map(g, byPlace, { name: 'TcpServices' }, (ctx, { key, items }): TcpService | undefined => {
-    const place = firstOf(items);
-    if (!place || place.http) return undefined;
+    const [place, ...others] = servedOf(items);
+    if (!place) return undefined;
     const address = key.slice(key.lastIndexOf('|') + 1);
-    return {
-      scope: place.scope,
-      address,
-      port: place.port,
-      origin: place.origin,
-      ...tcpRoutes(place, inputs.bindingsAt(ctx, place.scope, place.chain)),
-    };
+    const { scope, port, origin } = place;
+    if (place.protocol === 'http') {
+      // Scopes are found by exact address.
+      return address.includes('/') ? { scope, address, port, origin, http: true, backends: [], tls: [] } : undefined;
+    }
+    const bindings = inputs.bindingsAt(ctx, place.scope, place.chain);
+    return { scope, address, port, origin, ...tcpRoutes(place, others, bindings) };
   });
+  const httpByPort = ports.index('http port', (p) => (p.protocol === 'http' ? [`${p.scope}|${p.port}`] : []));
   const tcpByScope = tcp.index('scope', (t) => [t.scope]);
   const listeners = map(g, inputs.gateways, { name: 'WaypointListeners' }, (ctx, view): WaypointListener | undefined => {
     const own = view.listeners.filter((l) => l.chain === waypointChain && l.valid);
     if (own.length === 0 || !view.entrance) return undefined;
-    const services = ctx.fetch(tcp, { index: tcpByScope, is: view.key });
+    const tcpOrRange = ctx.fetch(tcp, { index: tcpByScope, is: view.key });
+    const within = withinRanges(tcpOrRange, (port) => ctx.fetch(ports, { index: httpByPort, is: `${view.key}|${port}` }));
+    const services = [...tcpOrRange, ...within];
     return {
       scope: view.key,
       ...view.entrance,
@@ -151,20 +168,64 @@ export function serviceScopes(g: Graph, inputs: ServiceScopeInputs): WaypointCol
   return { waypointListeners: listeners, serviceScopes: scopes };
 }
 
-/** By TLSRoutes where they match, else by the TCPRoute; without one to the Service itself. */
-function tcpRoutes(place: ServicePort, bindings: readonly L4Binding[]): Pick<TcpService, 'backends' | 'tls'> {
+/** What speaks HTTP at an address within a range of another: without chains of their own, the range would have their connections. */
+function withinRanges(services: readonly TcpService[], httpAt: (port: number) => readonly ServicePort[]): readonly TcpService[] {
+  const ranges = Map.groupBy(
+    services.filter((s) => s.address.includes('/')),
+    (s) => s.port,
+  );
+  const exact = [...ranges].flatMap(([port, ofPort]) => {
+    const list = new BlockList();
+    for (const { address } of ofPort) {
+      const [prefix = '', bits] = address.split('/');
+      list.addSubnet(prefix, Number(bits), familyOf(prefix));
+    }
+    return httpAt(port).flatMap(({ scope, addresses, origin }) =>
+      addresses
+        .filter((address) => !address.includes('/') && list.check(address, familyOf(address)))
+        .map((address): TcpService => ({ scope, address, port, origin, http: true, backends: [], tls: [] })),
+    );
+  });
+  return [...new Map(exact.map((s) => [`${s.address}|${s.port}`, s])).values()];
+}
+
+function familyOf(address: string): 'ipv4' | 'ipv6' {
+  return isIP(address) === 6 ? 'ipv6' : 'ipv4';
+}
+
+/** By TLSRoutes where they match, else by the TCPRoute; without one to the Service itself, of several that speak TLS to the one that is named. */
+function tcpRoutes(
+  place: ServicePort,
+  others: readonly ServicePort[],
+  bindings: readonly L4Binding[],
+): Pick<TcpService, 'backends' | 'tls'> {
   const ofKind = (kind: string): readonly L4Binding[] => servingBindings(bindings.filter((b) => b.route.kind === kind));
   const [tcp] = ofKind('TCPRoute');
+  const named = [...(isByName(place) ? [place] : []), ...others].filter((p) => p.protocol === 'tls').map(ownBranch);
+  const routed = ofKind('TLSRoute').map(({ host, backends }): TlsBranch => ({ host, backends: passingThrough(backends) }));
+  const branches = new Map([...named, ...routed].map((b) => [b.host, b]));
   return {
-    backends: tcp ? tcp.backends : [{ cluster: place.cluster.name, weight: 1 }],
-    tls: ofKind('TLSRoute')
-      .map(({ host, backends }) => ({ host, backends: passingThrough(backends) }))
-      .toSorted((a, b) => compareText(a.host, b.host)),
+    // What names no host has nowhere to go where the name is the destination.
+    backends: tcp ? tcp.backends : isByName(place) ? [] : [{ cluster: place.cluster.name, weight: 1 }],
+    tls: [...branches.values()].toSorted((a, b) => compareText(a.host, b.host)),
   };
 }
 
-function firstOf(items: readonly ServicePort[]): ServicePort | undefined {
-  return items.length > 1 ? items.toSorted((a, b) => compareText(a.key, b.key))[0] : items[0];
+function ownBranch(place: ServicePort): TlsBranch {
+  const { host, cluster, port } = place;
+  return { host, backends: [{ cluster: cluster.name, weight: 1 }], ...(isByName(place) && { byName: port }) };
+}
+
+/** The name that a request or connection asks for is where it goes. */
+function isByName({ cluster }: ServicePort): boolean {
+  return cluster.discovery?.from === 'host';
+}
+
+/** Of several services at one place the first by name, and what else the same object has there. */
+function servedOf(items: readonly ServicePort[]): readonly ServicePort[] {
+  if (items.length < 2) return items;
+  const [first, ...others] = items.toSorted((a, b) => compareText(a.key, b.key));
+  return first ? [first, ...others.filter((o) => refKey(o.origin) === refKey(first.origin) && o.protocol === first.protocol)] : [];
 }
 
 /** What is safe to repeat: the request has not reached anyone. An address that another Pod has by now is met with exactly that. */
@@ -180,7 +241,7 @@ function defaultRule(ctx: Ctx, inputs: ServiceScopeInputs, place: ServicePort): 
   const rule = {
     name: place.chain,
     origin: place.origin,
-    matches: [{ path: { type: 'prefix', value: '/' }, headers: [], queryParams: [] }],
+    matches: [{ path: { type: 'prefix', value: '/' }, headers: isByName(place) ? [authorityOf(place)] : [], queryParams: [] }],
   } as const;
   if (effective.invalid.length > 0) return { ...rule, action: { type: 'direct', status: 500, body: replacedBody }, policies: {} };
   return {
@@ -188,4 +249,12 @@ function defaultRule(ctx: Ctx, inputs: ServiceScopeInputs, place: ServicePort): 
     action: { type: 'forward', backends: [{ cluster: place.cluster.name, weight: 1 }], mirrors: [] },
     policies: { retry: defaultRetry, ...withOwnPolicies({}, effective.policies) },
   };
+}
+
+/**
+ * Where the name is the destination, so is the port behind it: only that of the service, which a request need not name if it is the usual one.
+ */
+function authorityOf({ port, cluster }: ServicePort): NamedMatch {
+  const usual = port === (cluster.tls ? 443 : 80);
+  return { name: ':authority', value: { type: 'regex', value: `[^:]+${usual ? `(:${port})?` : `:${port}`}` } };
 }

@@ -15,7 +15,7 @@ const reserved = new BlockList();
 for (const { address, bits, family } of reservedRanges) reserved.addSubnet(address, bits, family);
 
 /** True for addresses of loopback, link-local and multicast, and unspecified ones. */
-function isReservedAddress(address: string): boolean {
+export function isReservedAddress(address: string): boolean {
   return reserved.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
 }
 

@@ -17,9 +17,15 @@ export interface Cluster {
   /** Name of the Service's port: how EndpointSlices refer to it. */
   readonly portName: string;
   readonly origin: ObjectRef;
-  /** `host`: whatever the Host header of each request says. Absent: those of EndpointSlices. `mesh`: of a ServiceEntry. `pods`: of an InferencePool. `static`: these. `dns`: the proxy resolves names. */
+  /**
+   * Absent: the addresses are those of EndpointSlices. `mesh`: of a ServiceEntry. `pods`: of an InferencePool. `static`: these. `dns`: the proxy resolves
+   * names. `host`: whatever the Host header of each request says. `original-destination`: the address that the connection asks for, on `port` instead of
+   * its own if given.
+   */
   readonly discovery?:
-    { readonly from: 'mesh' | 'pods' | 'host' } | { readonly from: 'static' | 'dns'; readonly endpoints: readonly Endpoint[] };
+    | { readonly from: 'mesh' | 'pods' | 'host' }
+    | { readonly from: 'static' | 'dns'; readonly endpoints: readonly Endpoint[] }
+    | { readonly from: 'original-destination'; readonly port?: number };
   /** Absent: plain text. */
   readonly tls?: UpstreamTls;
   /** `pool`: an endpoint picker chooses the endpoint of each request. `fail-open-picker`: it is one that requests go on without. */

@@ -25,16 +25,26 @@ export interface ServicePlace {
 
 /** A port that speaks HTTP, with its routes. */
 export interface ServiceScope extends ServicePlace {
-  /** Routes whose parent is the Service, those of consumers among them. */
-  readonly ofService: readonly HostRoutes[];
+  /** One, unless hosts of a ServiceEntry share an address: then by the host that requests name. */
+  readonly services: readonly ServiceRoutes[];
   /** Routes whose parent is the waypoint. */
   readonly ofWaypoint: readonly HostRoutes[];
+}
+
+/** What of a scope belongs to one service. */
+export interface ServiceRoutes {
+  /** Requests that name it; `*`: all that name no other. */
+  readonly host: string;
+  /** Routes whose parent is the Service, those of consumers among them. */
+  readonly ofService: readonly HostRoutes[];
   /** Forwards to the Service itself; holds when there is no route of a producer or of the waypoint. */
   readonly byDefault: RouteRule;
 }
 
-/** A port that speaks anything else. The address may be a range, as `10.0.0.0/8`. */
+/** A port that speaks anything else. The address may be a range, as `10.0.0.0/8`; then it is here, with a scope, if it speaks HTTP as well. */
 export interface TcpService extends ServicePlace {
+  /** Connections are HTTP, and its scope has their routes. */
+  readonly http?: true;
   /** Of every connection that names no host of `tls`. Empty: it is closed. */
   readonly backends: readonly TcpBackend[];
   /** TLS by the server name that it asks for; it goes through as it is. Empty: nobody looks for a server name. */
@@ -45,6 +55,8 @@ export interface TlsBranch {
   /** Exact, `*.suffix` or `*`. */
   readonly host: string;
   readonly backends: readonly TcpBackend[];
+  /** The backends are the names that connections ask for, on this port. */
+  readonly byName?: number;
 }
 
 /** The listener of a waypoint: its bytes do not depend on the Services that speak HTTP. */

@@ -53,13 +53,15 @@ export interface LocalOptions {
   readonly spoil?: (resource: XdsResource) => Uint8Array | undefined;
   /** Where the proxy finds its certificate of the mesh. */
   readonly identityFolder?: string;
+  /** Where the proxy resolves names; absent: as this machine does. */
+  readonly dnsServer?: { readonly address: string; readonly port: number };
 }
 
 /** Starts the controller with one Gateway `default/gw`, whose listeners use only `ports`. */
 export async function startLocalGateway(
   files: Readonly<Record<string, string>>,
   ports: readonly number[],
-  { placeOf = () => ({}), spoil, identityFolder }: LocalOptions = {},
+  { placeOf = () => ({}), spoil, identityFolder, dnsServer }: LocalOptions = {},
 ): Promise<LocalGateway> {
   const folder = mkdtempSync(join(tmpdir(), 'kgateway-local-'));
   for (const [file, text] of Object.entries(files)) writeFileSync(join(folder, file), text);
@@ -97,6 +99,7 @@ export async function startLocalGateway(
     baseId,
     log,
     istioMetrics: ports.includes(15_088),
+    ...(dnsServer && { dnsServer }),
   });
   const byKind = objectSources(sources);
   const watched = await watchFolder(

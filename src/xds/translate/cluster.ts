@@ -14,6 +14,7 @@ import { dynamicForwardProxy } from './dynamic-forward-proxy.ts';
 import { tunnelEndpoint, tunnelTransport } from './hbone-upstream.ts';
 import { inferenceOptions } from './inference-cluster.ts';
 import { clusterFacts, endpointFacts } from './service-facts.ts';
+import { originalDestination } from './original-destination.ts';
 import { upstreamTlsSocket } from './upstream-tls.ts';
 import { overAds } from './values.ts';
 
@@ -23,12 +24,14 @@ export interface ClusterVariant {
   readonly clientCertificate?: string | undefined;
   /** True: endpoints may be tunnels. */
   readonly tunnels?: boolean;
+  /** True: no ztunnel takes the connections of the proxy. */
+  readonly uncaptured?: boolean;
 }
 
 /** The bytes of a cluster. */
 export function encodeCluster(
   cluster: Pick<Cluster, 'name' | 'statName'> & Partial<Cluster>,
-  { clientCertificate, tunnels = false }: ClusterVariant = {},
+  { clientCertificate, tunnels = false, uncaptured = false }: ClusterVariant = {},
 ): Uint8Array {
   const tls = cluster.tls && upstreamTlsSocket(cluster.tls, cluster.protocol ?? 'http1', clientCertificate);
   const transport = tunnels ? tunnelTransport(tls) : tls;
@@ -37,7 +40,7 @@ export function encodeCluster(
     name: cluster.name,
     alt_stat_name: cluster.statName,
     ...(metadata && { metadata }),
-    ...discovery(cluster),
+    ...discovery(cluster, uncaptured),
     connect_timeout: { seconds: 5 },
     // An endpoint that leaves the set gets no more requests at once, whatever health checks say.
     ignore_health_on_host_removal: true,
@@ -56,7 +59,7 @@ export function encodeCluster(
 }
 
 /** Where a cluster has its endpoints from. */
-function discovery(cluster: Pick<Cluster, 'name'> & Partial<Cluster>): Partial<EnvoyCluster> {
+function discovery(cluster: Pick<Cluster, 'name'> & Partial<Cluster>, uncaptured: boolean): Partial<EnvoyCluster> {
   switch (cluster.discovery?.from) {
     case 'dns':
       return {
@@ -67,6 +70,8 @@ function discovery(cluster: Pick<Cluster, 'name'> & Partial<Cluster>): Partial<E
       };
     case 'host':
       return dynamicForwardProxy(cluster);
+    case 'original-destination':
+      return originalDestination(cluster.discovery, uncaptured);
     default:
       return { type: Cluster_DiscoveryType.EDS, eds_cluster_config: { eds_config: overAds } };
   }

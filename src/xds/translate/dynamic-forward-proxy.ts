@@ -6,7 +6,19 @@
  */
 import type { Cluster } from '../../ir/backend.ts';
 import { reservedRanges } from '../../ir/reserved-address.ts';
-import { Cluster_DnsLookupFamily, type Cluster as EnvoyCluster, Cluster_LbPolicy, any } from '../proto/index.ts';
+import { Cluster_DnsLookupFamily, type Cluster as EnvoyCluster, Cluster_LbPolicy, type DnsCacheConfig, any } from '../proto/index.ts';
+
+/** Reserved addresses, as Envoy writes ranges. */
+export const reservedPrefixes = reservedRanges.map(({ address, bits }) => ({ address_prefix: address, prefix_len: { value: bits } }));
+
+/** The cache of a cluster: the same for filters that resolve names for it. */
+export function dnsCache(cluster: string): DnsCacheConfig {
+  return {
+    name: cluster,
+    dns_lookup_family: Cluster_DnsLookupFamily.V4_PREFERRED,
+    resolved_address_filter: { ranges: reservedPrefixes },
+  };
+}
 
 /** What such a cluster has in place of endpoints. */
 export function dynamicForwardProxy({ name, protocol = 'http1' }: Pick<Cluster, 'name'> & Partial<Cluster>): Partial<EnvoyCluster> {
@@ -15,13 +27,7 @@ export function dynamicForwardProxy({ name, protocol = 'http1' }: Pick<Cluster, 
     cluster_type: {
       name: 'envoy.clusters.dynamic_forward_proxy',
       typed_config: any('envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig', {
-        dns_cache_config: {
-          name,
-          dns_lookup_family: Cluster_DnsLookupFamily.V4_PREFERRED,
-          resolved_address_filter: {
-            ranges: reservedRanges.map(({ address, bits }) => ({ address_prefix: address, prefix_len: { value: bits } })),
-          },
-        },
+        dns_cache_config: dnsCache(name),
       }),
     },
     typed_extension_protocol_options: {

@@ -77,7 +77,7 @@ function ownCluster(ctx: Ctx, ir: GatewayClusterInputs, scope: string, name: str
   const sender = ctx.fetchOne(ir.meshSenders, scope);
   const cluster = clientCertificate !== undefined || sender ? ctx.fetchOne(ir.clusters, name) : undefined;
   if (!cluster) return undefined;
-  if (sender?.by === 'hbone') return encodeCluster(cluster, { clientCertificate, tunnels: cluster.discovery?.from !== 'dns' });
+  if (sender?.by === 'hbone') return encodeCluster(cluster, { clientCertificate, tunnels: hasAddresses(cluster), uncaptured: true });
   if (!cluster.tls) return undefined;
   if (sender?.whole && addressThrough(ctx, ir, sender, name) !== undefined) {
     // The waypoint has to read the request, and speaks TLS to the backend itself; up to it ztunnel encrypts.
@@ -85,6 +85,11 @@ function ownCluster(ctx: Ctx, ir: GatewayClusterInputs, scope: string, name: str
     return encodeCluster(plain);
   }
   return clientCertificate === undefined ? undefined : encodeCluster(cluster, { clientCertificate });
+}
+
+/** Whether the controller knows the addresses behind it: then some may be workloads of the mesh. */
+function hasAddresses({ discovery }: Cluster): boolean {
+  return discovery?.from !== 'dns' && discovery?.from !== 'original-destination' && discovery?.from !== 'host';
 }
 
 /** Other endpoints than those for all: the address of the Service instead, which leads to its waypoint, or tunnels to workloads of the mesh. */

@@ -1,7 +1,7 @@
 /** What metrics say about a service, as metadata of clusters, virtual hosts and endpoints: istio-metrics.ts reads it there. */
 import type { Cluster } from '../../ir/backend.ts';
 import { serviceMetadata } from '../../ir/telemetry.ts';
-import type { ServiceScope } from '../../ir/waypoint.ts';
+import type { ServiceRoutes, ServiceScope } from '../../ir/waypoint.ts';
 import type { Metadata } from '../proto/index.ts';
 
 /** Of the cluster of a port of a Service or ServiceEntry; undefined for any other. */
@@ -11,8 +11,8 @@ export function clusterFacts({ name, origin }: Pick<Cluster, 'name'> & Partial<C
   return service(host, origin);
 }
 
-/** Of the Service that a scope is for. */
-export function placeFacts({ byDefault, origin }: ServiceScope): Metadata | undefined {
+/** Of a service that a scope is for. */
+export function placeFacts({ origin }: ServiceScope, { byDefault }: ServiceRoutes): Metadata | undefined {
   // `service/Kind/namespace/host/port`.
   const host = byDefault.name.split('/')[3];
   return host === undefined ? undefined : service(host, origin);

@@ -12,19 +12,21 @@ export function serviceScopeKey(address: string, port: number): readonly [string
 }
 
 /** Sets the key of every request, whatever its client sends in the header. */
-export const serviceScopeKeyMutation = {
-  name: 'kgateway.scope_key',
-  typed_config: any('envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation', {
-    mutations: [
-      {
-        append: {
-          header: { key: scopeHeader, value: '%DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT%|%DOWNSTREAM_LOCAL_PORT%' },
-          append_action: Append.OVERWRITE_IF_EXISTS_OR_ADD,
-        },
-      },
-    ],
-  }),
-};
+export const serviceScopeKeyMutation = keyMutation('%DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT%|%DOWNSTREAM_LOCAL_PORT%');
+
+/** The same in a chain that serves one place: a range of addresses, none of which is the key. */
+export function placeScopeKeyMutation(address: string, port: number): ReturnType<typeof keyMutation> {
+  return keyMutation(serviceScopeKey(address, port).join('|'));
+}
+
+function keyMutation(value: string) {
+  return {
+    name: 'kgateway.scope_key',
+    typed_config: any('envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation', {
+      mutations: [{ append: { header: { key: scopeHeader, value }, append_action: Append.OVERWRITE_IF_EXISTS_OR_ADD } }],
+    }),
+  };
+}
 
 export const serviceScopedRoutes: HttpConnectionManager['scoped_routes'] = {
   name: 'services',

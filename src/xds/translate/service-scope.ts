@@ -7,7 +7,7 @@
 import { peerPrincipalState } from '../../ir/authorization.ts';
 import { wildcardHost } from '../../ir/names.ts';
 import type { HostRoutes } from '../../ir/route.ts';
-import type { ServiceScope } from '../../ir/waypoint.ts';
+import type { ServiceRoutes, ServiceScope } from '../../ir/waypoint.ts';
 import { compareText } from '../../ir/precedence.ts';
 import { scopeFilterConfigs } from '../filters/order.ts';
 import { type Route, type RouteMatch, type VirtualHost, encode } from '../proto/index.ts';
@@ -20,7 +20,7 @@ import { serviceScopeKey } from './service-scope-key.ts';
 
 /** Translates the routes of a Service port under one address. */
 export function serviceScopeResource(place: ServiceScope): XdsResource {
-  const items = [...place.ofService, ...place.ofWaypoint];
+  const items = [...place.services.flatMap((s) => s.ofService), ...place.ofWaypoint];
   const name = placeName(place);
   const bytes = encode('envoy.config.route.v3.ScopedRouteConfiguration', {
     name,
@@ -45,7 +45,7 @@ export function serviceScopeResource(place: ServiceScope): XdsResource {
     version: versionOf(bytes),
     bytes,
     origins: originsOf([...items, place], place),
-    clusters: clustersOf([...items, { rules: [place.byDefault] }], place),
+    clusters: clustersOf([...items, { rules: place.services.map((s) => s.byDefault) }], place),
   };
 }
 
@@ -54,18 +54,22 @@ function placeName({ address, port }: ServiceScope): string {
   return serviceScopeKey(address, port).join('|');
 }
 
+/** Of several services each has the virtual host that it is, so that its name wins over one that a route of another may name. */
 function virtualHosts(place: ServiceScope): VirtualHost[] {
-  const all = [...place.ofService, ...place.ofWaypoint];
-  const named = new Set(all.map((i) => i.host));
-  const hosts = [...named.add(wildcardHost)].sort((a, b) => b.length - a.length || compareText(a, b));
+  const byName = new Map(place.services.flatMap((s) => serviceVirtualHosts(place, s)).map((v) => [v.name, v]));
+  return [...byName.values()].sort((a, b) => b.name.length - a.name.length || compareText(a.name, b.name));
+}
+
+function serviceVirtualHosts(place: ServiceScope, service: ServiceRoutes): readonly (VirtualHost & { readonly name: string })[] {
+  const named = new Set([...service.ofService, ...place.ofWaypoint].map((i) => i.host).filter((h) => coversHost(service.host, h)));
   const consumers = Map.groupBy(
-    place.ofService.filter((i) => i.clientNamespace !== undefined),
+    service.ofService.filter((i) => i.clientNamespace !== undefined),
     (i) => i.clientNamespace ?? '',
   );
-  const producers = place.ofService.filter((i) => i.clientNamespace === undefined);
-  const others = producers.length + place.ofWaypoint.length === 0 ? [defaultRoute(place)] : undefined;
-  const metadata = placeFacts(place);
-  return hosts.map((host) => ({
+  const producers = service.ofService.filter((i) => i.clientNamespace === undefined);
+  const others = producers.length + place.ofWaypoint.length === 0 ? [defaultRoute(place, service)] : undefined;
+  const metadata = placeFacts(place, service);
+  return [...named.add(service.host)].map((host) => ({
     name: host,
     domains: [host],
     ...(metadata && { metadata }),
@@ -92,7 +96,7 @@ function coversHost(pattern: string, host: string): boolean {
   return pattern === wildcardHost || (pattern.startsWith('*.') && host.endsWith(pattern.slice(1)) && host !== pattern);
 }
 
-function defaultRoute({ byDefault, port }: ServiceScope): Route {
+function defaultRoute({ port }: ServiceScope, { byDefault }: ServiceRoutes): Route {
   const [match] = byDefault.matches;
   if (!match) throw new Error(`the default route of ${byDefault.name} has no match`);
   return routeOf(byDefault, match, 0, { host: wildcardHost, entry: { scheme: 'http', port } });

@@ -6,12 +6,10 @@
  */
 import { type WaypointTelemetry, defaultTelemetry } from '../../ir/telemetry.ts';
 import type { WaypointListener } from '../../ir/waypoint.ts';
-import { type ConfigListenerFilter, type FilterChain, type Listener, any } from '../proto/index.ts';
-import { fileAccessLog } from './access-log.ts';
-import { connectionLogs, httpChainName, requestMetrics, sourceFacts } from './istio-metrics.ts';
-import { connectionManager } from './listener.ts';
-import { serviceScopeKeyMutation, serviceScopedRoutes } from './service-scope-key.ts';
-import { constantChain, tcpServiceChain } from './waypoint-tcp.ts';
+import type { ConfigListenerFilter, FilterChain, Listener } from '../proto/index.ts';
+import { connectionLogs, httpChainName, sourceFacts } from './istio-metrics.ts';
+import { waypointHttpFilter } from './waypoint-http.ts';
+import { constantChain, rangeGuards, tcpServiceChain } from './waypoint-tcp.ts';
 
 /** How a connection says who its client is: a SPIFFE identity, or nothing. */
 export interface ClientIdentity {
@@ -28,31 +26,13 @@ export function waypointChains(
 ): Pick<Listener, 'filter_chains' | 'default_filter_chain' | 'access_log'> {
   return {
     // Only chains come and go: whatever else changes of a listener closes every connection through it.
-    filter_chains: [constantChain, ...tcp.map((service) => tcpServiceChain(service, identity))],
+    filter_chains: [constantChain, ...rangeGuards(tcp), ...tcp.map((service) => tcpServiceChain(service, identity, telemetry))],
     default_filter_chain: httpChain(identity, telemetry),
     access_log: connectionLogs(telemetry),
   };
 }
 
-/**
- * What a proxy before us said about the client is believed: behind an ingress, `X-Forwarded-Proto` stays `https`, and `remote.ip` of policies is the
- * address that the ingress saw. Takes every connection that no TCP Service asked for; where there is no Service at the address, the
- * answer is 404.
- */
+/** Takes every connection that no TCP Service asked for; where there is no Service at the address, the answer is 404. */
 function httpChain({ filters }: ClientIdentity, telemetry: WaypointTelemetry): FilterChain {
-  return {
-    name: httpChainName,
-    filters: [
-      ...filters,
-      sourceFacts,
-      {
-        name: 'envoy.filters.network.http_connection_manager',
-        typed_config: any('envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', {
-          ...connectionManager(serviceScopedRoutes, serviceScopeKeyMutation),
-          xff_num_trusted_hops: 1,
-          access_log: [...requestMetrics(telemetry), ...telemetry.accessLogs.map(fileAccessLog)],
-        }),
-      },
-    ],
-  };
+  return { name: httpChainName, filters: [...filters, sourceFacts, waypointHttpFilter(telemetry)] };
 }

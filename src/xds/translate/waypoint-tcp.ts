@@ -11,8 +11,8 @@
 import { peerPrincipalState } from '../../ir/authorization.ts';
 import { wildcardHost } from '../../ir/names.ts';
 import { compareText } from '../../ir/precedence.ts';
-import { defaultTelemetry } from '../../ir/telemetry.ts';
-import type { TcpService, WaypointListener } from '../../ir/waypoint.ts';
+import { type WaypointTelemetry, defaultTelemetry } from '../../ir/telemetry.ts';
+import type { TcpService, TlsBranch, WaypointListener } from '../../ir/waypoint.ts';
 import {
   type CidrRange,
   type ConfigListenerFilter,
@@ -22,10 +22,12 @@ import {
   encode,
 } from '../proto/index.ts';
 import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
-import { connectionLogs, passedOnPrefix, sourceFacts } from './istio-metrics.ts';
+import { dnsCache, reservedPrefixes } from './dynamic-forward-proxy.ts';
+import { connectionLogs, httpChainName, passedOnPrefix, sourceFacts } from './istio-metrics.ts';
 import { tcpProxy } from './listener.ts';
 import { askedCluster, networkRbacFilters } from './network-rbac.ts';
 import type { ClientIdentity } from './waypoint-chains.ts';
+import { waypointHttpFilter } from './waypoint-http.ts';
 
 /** Name of the internal listener and of the cluster that leads to it. */
 export const tlsListenerName = 'waypoint-tls';
@@ -41,15 +43,29 @@ export const constantChain: FilterChain = {
 };
 
 /** The chain of a Service in the listener of the waypoint. */
-export function tcpServiceChain(service: TcpService, identity: ClientIdentity): FilterChain {
+export function tcpServiceChain(service: TcpService, identity: ClientIdentity, telemetry: WaypointTelemetry): FilterChain {
   return {
-    name: service.tls.length > 0 ? `${passedOnPrefix}${placeOf(service)}` : placeOf(service),
+    name: `${service.http ? `${httpChainName}|` : service.tls.length > 0 ? passedOnPrefix : ''}${placeOf(service)}`,
     filter_chain_match: matchOf(service),
-    filters:
-      service.tls.length > 0
+    filters: service.http
+      ? [...identity.filters, sourceFacts, waypointHttpFilter(telemetry, service)]
+      : service.tls.length > 0
         ? [connectionFacts(identity), tcpProxy('tls', [{ cluster: tlsListenerName, weight: 1 }])]
         : [...identity.filters, sourceFacts, ...authorizationOf(service), tcpProxy('tcp', service.backends)],
   };
+}
+
+/**
+ * One chain for each port of a range: no connection to an address of the range leads to the proxy itself or its node. More specific than any range that
+ * is served.
+ */
+export function rangeGuards(tcp: readonly TcpService[]): readonly FilterChain[] {
+  const ports = new Set(tcp.filter((s) => s.address.includes('/')).map((s) => s.port));
+  return [...ports].map((port) => ({
+    name: `guard|${port}`,
+    filter_chain_match: { prefix_ranges: [...reservedPrefixes], destination_port: { value: port } },
+    filters: [tcpProxy('none', [])],
+  }));
 }
 
 /** The clusters that the chains of the listener lead to. */
@@ -84,22 +100,42 @@ export function tlsListenerResources(listener: WaypointListener): readonly XdsRe
 }
 
 function tlsChains(service: TcpService): readonly FilterChain[] {
-  const chain = (name: string, match: FilterChain['filter_chain_match'], backends: TcpService['backends']): FilterChain => ({
+  const chain = (
+    name: string,
+    match: FilterChain['filter_chain_match'],
+    { backends, byName }: Pick<TlsBranch, 'backends' | 'byName'>,
+  ): FilterChain => ({
     name,
     filter_chain_match: { ...matchOf(service), ...match },
-    filters: [sourceFacts, ...authorizationOf(service), tcpProxy('tls', backends)],
+    filters: [
+      sourceFacts,
+      ...authorizationOf(service),
+      ...(byName === undefined ? [] : [nameResolution(byName, backends)]),
+      tcpProxy('tls', backends),
+    ],
   });
   return [
-    ...service.tls.map(({ host, backends }) =>
+    ...service.tls.map((branch) =>
       chain(
-        `${placeOf(service)}|${host}`,
+        `${placeOf(service)}|${branch.host}`,
         // What is no TLS has no server name.
-        { transport_protocol: 'tls', ...(host !== wildcardHost && { server_names: [host] }) },
-        backends,
+        { transport_protocol: 'tls', ...(branch.host !== wildcardHost && { server_names: [branch.host] }) },
+        branch,
       ),
     ),
-    chain(placeOf(service), {}, service.backends),
+    chain(placeOf(service), {}, service),
   ];
+}
+
+/** Resolves the server name before the cluster is asked for it. */
+function nameResolution(port_value: number, [backend]: TcpService['backends']): ConfigListenerFilter {
+  return {
+    name: 'envoy.filters.network.sni_dynamic_forward_proxy',
+    typed_config: any('envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig', {
+      dns_cache_config: dnsCache(backend?.cluster ?? ''),
+      port_value,
+    }),
+  };
 }
 
 const wayThere = encode('envoy.config.cluster.v3.Cluster', {

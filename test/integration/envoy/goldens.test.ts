@@ -158,8 +158,8 @@ function withRoutes(listener: Json, name: string, routes: Json): Json {
 }
 
 function withEndpoints(cluster: Json, assignment: Json | undefined): Json {
-  // Found by DNS, in the cluster itself, or by the connection.
-  if (cluster['load_assignment'] !== undefined || cluster['type'] === 'ORIGINAL_DST') return cluster;
+  // Found by DNS, in the cluster itself, or by what a connection asks for.
+  if (cluster['eds_cluster_config'] === undefined) return cluster;
   expect(assignment, `cluster ${String(cluster['name'])} has endpoints, if none at all`).toBeDefined();
   const { eds_cluster_config: _eds, ...rest } = cluster;
   return { ...rest, type: 'STATIC', load_assignment: assignment };

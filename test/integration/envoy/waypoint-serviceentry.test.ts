@@ -1,0 +1,176 @@
+/** ServiceEntries behind a waypoint whose destination is what clients ask for, and those with several hosts or addresses. */
+import { createServer as createHttpServer } from 'node:http';
+import { type Server, createServer } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { createServer as createTlsServer, connect as connectTls } from 'node:tls';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createCertificate } from '../../../src/cmd/xds-certificate.ts';
+import { type Backend, startBackend } from '../backend.ts';
+import { type DnsServer, startDnsServer } from '../dns.ts';
+import { type LocalGateway, echoOf, eventually, startLocalGateway } from '../local.ts';
+import { waypointClient, waypointGateway } from '../waypoint.ts';
+
+/** An address of this machine that is not loopback, where a proxy leads nobody. */
+const machine = Object.values(networkInterfaces())
+  .flatMap((i) => i ?? [])
+  .find((i) => i.family === 'IPv4' && !i.internal)?.address;
+/** Connections go around ztunnel by a mark, which takes the right to set it. */
+const mayMark = process.getuid?.() === 0;
+
+let gateway: LocalGateway;
+let dns: DnsServer;
+let one: Backend;
+let two: Backend;
+const servers: Server[] = [];
+let httpPort = 0;
+let tcpPort = 0;
+let tlsPort = 0;
+let rangePort = 0;
+const client = waypointClient(() => gateway.port(15_088), '240.240.0.1');
+const { get } = client;
+
+const entry = (name: string, spec: string, status = ''): string => `---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: { name: ${name}, labels: { istio.io/use-waypoint: gw } }
+spec: ${spec}${status && `\nstatus: ${status}`}
+`;
+
+async function listen(server: Server): Promise<number> {
+  servers.push(server);
+  await new Promise<void>((resolve) => server.listen(0, machine, resolve));
+  return (server.address() as { port: number }).port;
+}
+
+/** What a connection is greeted with, or `closed`. */
+async function greeting(address: string, port: number, servername?: string): Promise<string> {
+  const socket = await client.dial({ address, port });
+  const stream = servername === undefined ? socket : connectTls({ socket, servername, rejectUnauthorized: false });
+  return new Promise((resolve) => {
+    stream.on('error', () => {});
+    stream.once('data', (data: Buffer) => resolve(data.toString().trim()));
+    stream.once('close', () => resolve('closed'));
+  });
+}
+
+beforeAll(async () => {
+  one = await startBackend('one');
+  two = await startBackend('two');
+  const certificate = await createCertificate(['a.tls.example.com'], Date.now());
+  httpPort = await listen(createHttpServer((request, response) => response.end(`here ${request.headers.host}`)));
+  rangePort = await listen(createHttpServer((_request, response) => response.end('in range')));
+  tcpPort = await listen(createServer((socket) => socket.on('error', () => {}).write('tcp here\n')));
+  tlsPort = await listen(
+    createTlsServer({ cert: certificate.certificate, key: certificate.privateKey }, (socket) =>
+      socket.on('error', () => {}).write('tls here\n'),
+    ),
+  );
+  dns = await startDnsServer((name) => (name === 'loop.example.com' ? '127.0.0.1' : name.endsWith('.example.com') ? machine : undefined));
+  const endpoint = (backend: Backend, name = 'http'): string => `{ address: 127.0.0.1, ports: { ${name}: ${backend.port} } }`;
+  gateway = await startLocalGateway(
+    {
+      'gateway.yaml': waypointGateway,
+      'entries.yaml':
+        entry(
+          'dual',
+          `{ hosts: [dual.example.com], addresses: [240.240.0.1, 'fd00::240'], resolution: STATIC, ports: [{ number: 80, name: http, protocol: HTTP }], endpoints: [${endpoint(one)}] }`,
+        ) +
+        entry(
+          'none',
+          `{ hosts: [none.example.com], addresses: ['${machine}'], ports: [{ number: ${httpPort}, name: http, protocol: HTTP }, { number: ${tcpPort}, name: tcp, protocol: TCP }] }`,
+        ) +
+        entry(
+          'ranges',
+          `{ hosts: [ranges.example.com], addresses: ['${machine}/24', 126.0.0.0/7, 240.240.1.0/24], ports: [{ number: ${rangePort}, name: http, protocol: HTTP }] }`,
+        ) +
+        entry(
+          'within',
+          `{ hosts: [within.example.com], addresses: [240.240.1.7], resolution: DNS, ports: [{ number: ${rangePort}, name: http, protocol: HTTP, targetPort: ${two.port} }], endpoints: [{ address: 127.0.0.1 }] }`,
+        ) +
+        entry(
+          'shared',
+          `{ hosts: [one.example.net, two.example.net], addresses: [240.240.0.9], resolution: DNS, ports: [{ number: 80, name: http, protocol: HTTP, targetPort: ${one.port} }], endpoints: [{ address: 127.0.0.1 }] }`,
+        ) +
+        entry(
+          'by-name',
+          `{ hosts: ['*.example.com'], addresses: [240.240.0.7], resolution: DYNAMIC_DNS, ports: [{ number: ${httpPort}, name: http, protocol: HTTP }, { number: ${tlsPort}, name: tls, protocol: TLS }] }`,
+        ),
+    },
+    [15_088],
+    { dnsServer: dns },
+  );
+  await eventually('the waypoint serves', async () => (await get('/')).status === 200);
+});
+
+afterAll(async () => {
+  expect(gateway.rejections()).toEqual([]);
+  client.close();
+  await gateway.stop();
+  dns.close();
+  for (const backend of [one, two]) backend.close();
+  for (const server of servers) server.close();
+});
+
+describe('addresses', () => {
+  test('are all served, those that come late as well, and each of its host', async () => {
+    expect(echoOf(await get('/', { address: 'fd00::240' })).service).toBe('one');
+    const late = (status: string): string =>
+      entry(
+        'late',
+        `{ hosts: [one.example.org, two.example.org], resolution: DNS, ports: [{ number: 80, name: http, protocol: HTTP, targetPort: ${two.port} }], endpoints: [{ address: 127.0.0.1 }] }`,
+        status,
+      );
+    await gateway.write('late.yaml', late(''));
+    expect((await get('/', { address: '240.240.0.2' })).status).toBe(404);
+    await gateway.write(
+      'late.yaml',
+      late('{ addresses: [{ host: one.example.org, value: 240.240.0.2 }, { host: two.example.org, value: 240.240.0.3 }] }'),
+    );
+    for (const address of ['240.240.0.2', '240.240.0.3']) {
+      await eventually(`${address} is served`, async () => echoOf(await get('/', { address })).service === 'two');
+    }
+    await gateway.remove('late.yaml');
+    await eventually('it is gone', async () => (await get('/', { address: '240.240.0.2' })).status === 404);
+  });
+});
+
+describe('resolution NONE', () => {
+  test.skipIf(!mayMark || !machine)('leads where the client dialled, over HTTP and TCP', async () => {
+    const answer = await get('/', { address: machine ?? '', port: httpPort, host: 'whatever' });
+    expect(answer).toMatchObject({ status: 200, body: 'here whatever' });
+    expect(await greeting(machine ?? '', tcpPort)).toBe('tcp here');
+  });
+
+  test.skipIf(!mayMark || !machine)('takes ranges of addresses, without those of the proxy itself', async () => {
+    expect(await get('/', { address: machine ?? '', port: rangePort })).toMatchObject({ status: 200, body: 'in range' });
+    expect(await greeting('127.0.0.1', rangePort)).toBe('closed');
+    expect(echoOf(await get('/', { address: '240.240.1.7', port: rangePort })).service).toBe('two');
+  });
+
+  test('covers its own addresses and ports alone', async () => {
+    expect((await get('/', { address: '192.0.2.77', port: httpPort })).status).toBe(404);
+    expect((await get('/', { address: machine ?? '', port: tlsPort })).status).toBe(404);
+  });
+});
+
+describe.skipIf(!machine)('resolution DYNAMIC_DNS', () => {
+  const address = '240.240.0.7';
+
+  test('leads to the name that the request asks for, on the port of the service', async () => {
+    const host = `a.example.com:${httpPort}`;
+    await eventually('the name is resolved', async () => (await get('/', { address, port: httpPort, host })).body === `here ${host}`);
+  });
+
+  test('and nowhere else', async () => {
+    for (const host of ['a.example.com', `a.example.com:${tcpPort}`, `a.example.org:${httpPort}`, `${machine}:${httpPort}`]) {
+      expect((await get('/', { address, port: httpPort, host })).status, host).toBe(404);
+    }
+    // A name of its own may lead to the proxy itself.
+    expect((await get('/', { address, port: httpPort, host: `loop.example.com:${httpPort}` })).status).toBe(503);
+  });
+
+  test('of TLS goes by the server name', async () => {
+    await eventually('the name is resolved', async () => (await greeting(address, tlsPort, 'a.tls.example.com')) === 'tls here');
+    expect(await greeting(address, tlsPort, 'a.tls.example.org')).toBe('closed');
+  });
+});
