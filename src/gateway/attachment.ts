@@ -14,7 +14,7 @@ import { type GatewayListener, type RouteKind, entryOf, samePort } from './gatew
 import type { GatewayView } from './gateway.ts';
 import { type ListenerSetObject, gatewayOfSet, isOfSet, listenerSetNamed } from './listenerset.ts';
 import { mostSpecific, servedHosts } from './hostname.ts';
-import { selects } from './labels.ts';
+import { letsIn } from './labels.ts';
 import type { ServiceParents } from './service-parent.ts';
 import type { NamespaceView } from './views.ts';
 
@@ -129,16 +129,13 @@ function ownedHosts(gateway: GatewayView, listener: GatewayListener, hosts: read
 
 function allows(ctx: Ctx, inputs: AttachmentInputs, l: GatewayListener, route: AttachingRoute): boolean {
   if (!l.kinds.some((k) => k.group === route.kind.group && k.kind === route.kind.kind)) return false;
-  switch (l.namespaces.from ?? 'Same') {
-    case 'All':
-      return true;
-    case 'Same':
-      return route.namespace === l.owner.namespace;
-    case 'Selector':
-      return selects(l.namespaces.selector, ctx.fetchOne(inputs.namespaces, route.namespace)?.labels);
-    default:
-      return false;
-  }
+  const { from = 'Same', selector } = l.namespaces;
+  return letsIn(
+    { from, ...(selector && { selector }) },
+    l.owner.namespace,
+    route.namespace,
+    (ns) => ctx.fetchOne(inputs.namespaces, ns)?.labels,
+  );
 }
 
 function noListener({ ref, listeners }: Parent, wantedRef: ParentReference): string {

@@ -33,7 +33,7 @@ import { type BackendTlsPolicies, targetKey, translateBackendTls, withBackendTls
 import { backendTlsStatuses } from './backendtlspolicy-status.ts';
 import { type Slices, endpointsOf, sharedEndpointsOf, slicesOf } from './endpoints.ts';
 import { type GatewayView, certificatesOf, secretName, translateGateway } from './gateway.ts';
-import { hostOwnership } from './host-ownership.ts';
+import { hostOwnership, listenerBoundaries } from './host-ownership.ts';
 import { type InferenceInputs, inferenceCollections } from './inference-collections.ts';
 import type { WantedPods } from './inferencepool-status.ts';
 import { type KgatewayInputs, type KgatewayKinds, kgatewayKinds } from './kgateway-kinds.ts';
@@ -43,7 +43,7 @@ import { grantsOf } from './referencegrant.ts';
 import type { RuleInputs, RuleOutcome } from './route-rule.ts';
 import { type RouteParents, type RouteRules } from './route.ts';
 import { type RouteInputs, routeCollections } from './routes.ts';
-import { type ClusterUse, type ServedRoute, hostRoutesKey, listenerBoundaries, serveRoute } from './served-route.ts';
+import { type ClusterUse, type ServedRoute, hostRoutesKey, serveRoute } from './served-route.ts';
 import { serviceBackends } from './service-backend.ts';
 import { serviceParents } from './service-parent.ts';
 import { type ServicePort, servicePorts, serviceScopes } from './service-scopes.ts';

@@ -70,8 +70,3 @@ function narrower(prefix: string, other: string | undefined): string {
 function literal(text: string): string {
   return text.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`);
 }
-
-/** True when a rule with these matches can delegate at all. */
-export function canDelegate(matches: readonly HttpMatch[]): boolean {
-  return matches.some((m) => m.path.type === 'prefix');
-}

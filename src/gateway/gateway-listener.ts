@@ -104,7 +104,7 @@ export function isHttp(l: Pick<GatewayListener, 'protocol'>): boolean {
 }
 
 /** Ports of a proxy Pod that are its own. */
-export const reservedPorts: Readonly<Record<number, string>> = {
+const reservedPorts: Readonly<Record<number, string>> = {
   8082: 'readiness of the proxy',
   9091: 'metrics of the proxy',
   15000: 'administration of the proxy',

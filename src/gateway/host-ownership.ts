@@ -1,7 +1,8 @@
 /**
- * Who owns a host on a port of HTTPS.
+ * Which listener of a port owns a host.
  *
- *   [HTTPS listeners of a port] -> its owner's name at each of their hostnames, with the answer 421 for all others
+ *   [listeners that share a chain: HTTP]          -> boundaries: hosts without rules, that less specific listeners do not get
+ *   [listeners with a chain each: HTTPS of a port] -> its owner's name at each of their hostnames, with the answer 421 for all others
  *
  * The server name of a connection chooses the chain, the host of each request on it need not be the same (RFC 9110, 7.4 and 15.5.20;
  * Gateway API: Listener.hostname). How the fallback filter asks: src/xds/translate/scope-key.ts.
@@ -41,4 +42,24 @@ function owned(view: GatewayView, l: GatewayListener): HostRoutes {
     origin,
     ownership: true,
   };
+}
+
+/**
+ * Hosts that listeners own where several share a chain, with or without routes: without them, a request for a listener without routes would be
+ * served by a less specific one.
+ */
+export function listenerBoundaries(view: GatewayView): readonly HostRoutes[] {
+  const valid = view.listeners.filter((l) => l.valid);
+  return valid
+    .filter((l) => valid.some((other) => other !== l && other.chain === l.chain))
+    .map((l) => ({
+      scope: view.key,
+      chain: l.chain,
+      host: l.hostname,
+      owner: l.hostname,
+      entry: entryOf(l),
+      order: { created: '', key: '' },
+      rules: [],
+      origin: listenerOrigin(l),
+    }));
 }

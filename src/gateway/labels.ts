@@ -1,5 +1,30 @@
 import type { LabelSelector } from '../kube/types/meta.ts';
 
+/** Namespaces that somebody lets in (Gateway API: RouteNamespaces, ListenerNamespaces). */
+export interface NamespacesFrom {
+  readonly from?: string;
+  readonly selector?: LabelSelector;
+}
+
+/** True when `namespace` is let in by an object in `own`. What `from` is without a value is up to the caller. */
+export function letsIn(
+  { from, selector }: NamespacesFrom,
+  own: string,
+  namespace: string,
+  labelsOf: (namespace: string) => Readonly<Record<string, string>> | undefined,
+): boolean {
+  switch (from) {
+    case 'All':
+      return true;
+    case 'Same':
+      return namespace === own;
+    case 'Selector':
+      return selects(selector, labelsOf(namespace));
+    default:
+      return false;
+  }
+}
+
 /** Evaluates a label selector (metav1.LabelSelector). An absent selector selects nothing, an empty one everything. */
 export function selects(selector: LabelSelector | undefined, labels: Readonly<Record<string, string>> = {}): boolean {
   if (!selector) return false;

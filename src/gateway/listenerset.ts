@@ -14,7 +14,7 @@ import { keyOf } from '../kube/types/meta.ts';
 import { listenerSet as condition, gatewayGroup } from './conditions.ts';
 import type { GatewayListener } from './gateway-listener.ts';
 import type { GatewayView } from './gateway.ts';
-import { selects } from './labels.ts';
+import { letsIn } from './labels.ts';
 import { type GatewayFacts, listenerReport } from './status.ts';
 
 /** A ListenerSet, or what it was called before it became a part of the Gateway API: both have the same fields. */
@@ -99,17 +99,8 @@ export function setsOfGateway(ctx: Ctx, sets: ListenerSets, gateway: Gateway): r
 
 /** True when the Gateway takes sets of the namespace. Source: Gateway API, GatewaySpec.allowedListeners; without it none. */
 function allows(ctx: Ctx, namespaces: Collection<Namespace>, gateway: Gateway, namespace: string): boolean {
-  const { from = 'None', selector } = gateway.spec.allowedListeners?.namespaces ?? {};
-  switch (from) {
-    case 'All':
-      return true;
-    case 'Same':
-      return namespace === gateway.metadata.namespace;
-    case 'Selector':
-      return selects(selector, ctx.fetchOne(namespaces, namespace)?.metadata.labels ?? undefined);
-    default:
-      return false;
-  }
+  const labelsOf = (ns: string) => ctx.fetchOne(namespaces, ns)?.metadata.labels;
+  return letsIn(gateway.spec.allowedListeners?.namespaces ?? {}, gateway.metadata.namespace ?? '', namespace, labelsOf);
 }
 
 /** True when the listener is one of the set. */

@@ -19,7 +19,6 @@ import type { AttachedListener, ParentAttachment } from './attachment.ts';
 import { type ParentRule, delegatedRule, leftOver } from './delegated-rule.ts';
 import { type DelegationPath, fulfilmentKey } from './delegation.ts';
 import { isDirectResponse } from './direct-response.ts';
-import { entryOf, listenerOrigin } from './gateway-listener.ts';
 import type { GatewayView } from './gateway.ts';
 import type { RouteParents, RouteRules } from './route.ts';
 import { type Delegate, type TranslatedRule, type UnresolvedRef, replacedBody } from './route-rule.ts';
@@ -300,24 +299,4 @@ class Placement {
 /** Key of what one route serves under one host. */
 export function hostRoutesKey(h: HostRoutes): string {
   return `${h.scope}|${h.chain}|${h.host}|${h.owner}|${refKey(h.origin)}`;
-}
-
-/**
- * Hosts that listeners own where several share a chain, with or without routes: without them, a request for a listener without
- * routes would be served by a less specific one. Where each has a chain of its own, hostOwnership sees to that.
- */
-export function listenerBoundaries(view: GatewayView): readonly HostRoutes[] {
-  const valid = view.listeners.filter((l) => l.valid);
-  return valid
-    .filter((l) => valid.some((other) => other !== l && other.chain === l.chain))
-    .map((l) => ({
-      scope: view.key,
-      chain: l.chain,
-      host: l.hostname,
-      owner: l.hostname,
-      entry: entryOf(l),
-      order: { created: '', key: '' },
-      rules: [],
-      origin: listenerOrigin(l),
-    }));
 }

@@ -19,11 +19,11 @@ export interface TlsOptions {
 const prefix = 'kgateway.dev/';
 
 /** The least version of TLS without options. */
-export const defaultMinVersion: TlsVersion = '1.2';
+const defaultMinVersion: TlsVersion = '1.2';
 
 const versions: readonly TlsVersion[] = ['1.0', '1.1', '1.2', '1.3'];
 
-/** In the order of keys in `readers`. */
+/** What has been read so far. */
 interface Draft {
   minVersion?: TlsVersion;
   maxVersion?: TlsVersion;
