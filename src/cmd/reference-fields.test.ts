@@ -95,6 +95,24 @@ const notServed = (kind: string, rule: (ref: string) => string): CrossNamespace 
   how: 'not served',
 });
 
+/** The reference has no kind, and a key. */
+const headerSecret = (path: string): CrossNamespace => {
+  const [direction = '', list = ''] = path.split('.');
+  return {
+    how: 'by grant',
+    from: { group: group.kgateway, kind: 'TrafficPolicy' },
+    to: ['Secret'],
+    yaml: () => `---
+apiVersion: ${group.kgateway}/v1alpha1
+kind: TrafficPolicy
+metadata: { name: referrer }
+spec:
+  targetRefs: [{ group: ${group.gateway}, kind: HTTPRoute, name: referrer }]
+  headerModifiers: { ${direction}: { ${list}: [{ name: x-token, secretRef: { name: target, namespace: other, key: token } }] } }
+${route('HTTPRoute', `{ backendRefs: [${localBackend}] }`)}`,
+  };
+};
+
 const rows: Readonly<Record<string, CrossNamespace | Exempt>> = {
   'HTTPRoute spec.rules[].backendRefs[]': routeField('HTTPRoute', l7, (ref) => `{ backendRefs: [${ref}] }`),
   'HTTPRoute spec.rules[].filters[].requestMirror.backendRef': routeField('HTTPRoute', ['Service', 'Backend'], mirror),
@@ -160,6 +178,10 @@ const rows: Readonly<Record<string, CrossNamespace | Exempt>> = {
   'ReferenceGrant spec.to[]': { how: 'grant' },
   'InferencePool spec.endpointPickerRef': sameNamespace,
   'TrafficPolicy spec.targetRefs[]': sameNamespace,
+  'TrafficPolicy spec.headerModifiers.request.set[].secretRef': headerSecret('request.set'),
+  'TrafficPolicy spec.headerModifiers.request.add[].secretRef': headerSecret('request.add'),
+  'TrafficPolicy spec.headerModifiers.response.set[].secretRef': headerSecret('response.set'),
+  'TrafficPolicy spec.headerModifiers.response.add[].secretRef': headerSecret('response.add'),
 };
 
 /** Fields of a schema that name another object: a name with a group, kind or namespace beside it, or in a field called a reference. */
@@ -189,6 +211,7 @@ const schemaFields: ReadonlyMap<string, OpenApiSchema> = new Map(
 );
 
 const address = '203.0.113.77';
+const token = 'token-of-the-other-namespace';
 let own: XdsCertificate;
 let secret: XdsCertificate;
 beforeAll(async () => {
@@ -205,6 +228,7 @@ data:
   tls.crt: ${Buffer.from(pair.certificate).toString('base64')}
   tls.key: ${Buffer.from(pair.privateKey).toString('base64')}
   ca.crt: ${Buffer.from(pair.ca).toString('base64')}
+  token: ${Buffer.from(name === 'target' ? token : 'own').toString('base64')}
 `;
 
 const world = (): string => `---
@@ -276,7 +300,7 @@ spec:
 /** Lines that are in the target and nowhere else. */
 function markers(): readonly string[] {
   const line = (pem: string): string => pem.split('\n').at(-5) ?? '';
-  return [address, line(secret.certificate.toString()), line(secret.ca)];
+  return [address, token, line(secret.certificate.toString()), line(secret.ca)];
 }
 
 function shows({ resources, wanted }: Translation): { readonly read: boolean; readonly sent: boolean } {

@@ -37,6 +37,7 @@ import { hostOwnership, listenerBoundaries } from './host-ownership.ts';
 import { type InferenceInputs, inferenceCollections } from './inference-collections.ts';
 import type { WantedPods } from './inferencepool-status.ts';
 import { type KgatewayInputs, type KgatewayKinds, kgatewayKinds } from './kgateway-kinds.ts';
+import { headerSecrets } from './header-secret.ts';
 import { l4Collections } from './l4-collections.ts';
 import { type ListenerSetObject, listenerSetsOf } from './listenerset.ts';
 import { grantsOf } from './referencegrant.ts';
@@ -145,7 +146,9 @@ export function gatewayApi(
     certificatesOf(view),
   );
 
-  const policies = map(g, inputs.trafficPolicies, { name: 'TrafficPolicies' }, (_ctx, policy) => trafficPolicyKind.parse(policy));
+  const policies = map(g, inputs.trafficPolicies, { name: 'TrafficPolicies' }, (ctx, policy) =>
+    trafficPolicyKind.parse(policy, headerSecrets(ctx, ca, policy.metadata.namespace ?? '')),
+  );
   const policiesByTarget = policies.index('target', attachmentKeys);
 
   const inference = inferenceCollections(g, pools, services);

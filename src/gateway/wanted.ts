@@ -2,6 +2,7 @@
  * Which Secrets and ConfigMaps are read: those that an object of ours refers to and may read, and no other.
  *
  *   [Gateway, ListenerSet] certificates, client certificate, CAs ─┐
+ *   [TrafficPolicy] values of headers ─────────────────────────────┤
  *   [BackendTLSPolicy] CAs of backends ───────────────────────────┴─> WantedSecrets, WantedConfigMaps
  */
 import { type Collection, type Ctx, type Graph, flatMap, group, join, map, source } from '../krt/index.ts';
@@ -9,9 +10,11 @@ import type { Namespace } from '../kube/types/core.ts';
 import type { BackendTLSPolicy, Gateway, GatewayClass, ReferenceGrant } from '../kube/types/gateway-api.ts';
 import { keyOf } from '../kube/types/meta.ts';
 import { type CaRef, caKind, readableCa } from './ca-certificate.ts';
+import type { TrafficPolicy } from '../policy/trafficpolicy/schema.ts';
 import { gatewayGroup } from './conditions.ts';
 import { isOurs } from './gateway.ts';
 import { frontendCaRefs } from './gateway-tls.ts';
+import { headerSecretRefs, readableSecret } from './header-secret.ts';
 import { type ListenerSetObject, type ListenerSets, listenerSetsOf, setsOfGateway } from './listenerset.ts';
 import { certificateKey, mayRead } from './listener-certificate.ts';
 import { type GrantSubject, type Grants, grantsOf } from './referencegrant.ts';
@@ -20,6 +23,7 @@ export interface WantedInputs {
   readonly classes: Collection<GatewayClass>;
   readonly gateways: Collection<Gateway>;
   readonly backendTlsPolicies: Collection<BackendTLSPolicy>;
+  readonly trafficPolicies: Collection<TrafficPolicy>;
   readonly referenceGrants: Collection<ReferenceGrant>;
   readonly listenerSets: Collection<ListenerSetObject>;
   readonly namespaces: Collection<Namespace>;
@@ -51,10 +55,18 @@ export function wantedObjects(g: Graph, inputs: WantedInputs, always: readonly s
     const from = { group: gatewayGroup, kind: 'BackendTLSPolicy', namespace: policy.metadata.namespace ?? '' };
     return distinct(caReferences(ctx, grants, from, keyOf(policy), policy.spec.validation.caCertificateRefs ?? []));
   });
+  const ofHeaders = flatMap(g, inputs.trafficPolicies, { name: 'TrafficPolicyReferences', key }, (ctx, policy) =>
+    distinct(
+      headerSecretRefs(policy).flatMap((ref): Reference[] => {
+        const object = readableSecret(ctx, grants, policy.metadata.namespace ?? '', ref);
+        return object === undefined ? [] : [{ from: `TrafficPolicy ${keyOf(policy)}`, kind: 'Secret', object }];
+      }),
+    ),
+  );
   const ofController = source<Reference>(g, { name: 'ControllerReferences', key });
   ofController.reset(always.map((object) => ({ from: 'the controller', kind: 'ConfigMap', object })));
   ofController.markSynced();
-  const references = join(g, { name: 'References' }, [ofController, ofGateways, ofPolicies]);
+  const references = join(g, { name: 'References' }, [ofController, ofGateways, ofPolicies, ofHeaders]);
   const wanted = (kind: Reference['kind'], name: string): WantedKeys => {
     const objects = group(
       g,

@@ -2,6 +2,7 @@
 //   [TrafficPolicy]* + [HTTPRoute filters, timeouts, retry] -> RoutePolicies -> xds/filters
 // Durations are in milliseconds, sizes in bytes, percentages 0 to 100. A field that is absent says nothing: a less specific level may set it.
 // `'disabled'` says that the feature is off here, whatever less specific levels say.
+import type { SecretBytes } from './secret-bytes.ts';
 import type { Transformation } from './transformation.ts';
 
 /** Timeouts of a route. 0 disables the timeout (Gateway API: HTTPRouteRule.timeouts). */
@@ -45,7 +46,8 @@ export interface RetryPolicy {
 
 export interface HeaderValue {
   readonly name: string;
-  readonly value: string;
+  /** What comes out of a Secret redacts itself. */
+  readonly value: string | SecretBytes;
 }
 
 /** Changes to the headers of one direction; names never are `host` or begin with `:`, which Envoy refuses. */

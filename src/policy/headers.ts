@@ -1,20 +1,31 @@
 import type { HeaderModifier, HeaderValue } from '../ir/policy.ts';
 import { formatProblem } from './format.ts';
 import type { Parsed, Problem } from './problem.ts';
+import { type HeaderSecretRef, type SecretLookup, secretHeaders } from './secret-header.ts';
 
 /** An HTTP field name (RFC 9110 token; Gateway API: HTTPHeaderName). */
 export const headerNamePattern = "^[A-Za-z0-9!#$%&'*+\\-.^_\\x60|~]+$";
 /** Printable ASCII, words divided by one space or tab. */
 export const headerValuePattern = '^[!-~]+([\\t ]?[!-~]+)*$';
 
+/** Of fields that hold no references. */
+const noSecrets: SecretLookup = () => 'a Secret cannot be named here';
+
 const headerName = new RegExp(headerNamePattern);
 // Not `headerValuePattern` itself: its nested repetition backtracks exponentially in JavaScript, RE2 does not.
 const headerValue = /^[!-~]+(?:[\t ][!-~]+)*$/;
 
+/** A header with its value, or with where the value is. */
+export interface HeaderValueSpec {
+  readonly name?: string;
+  readonly value?: string;
+  readonly secretRef?: HeaderSecretRef;
+}
+
 /** Headers to set, add and remove, as HTTPRoute filters and TrafficPolicy both write them. */
 export interface HeaderModifierSpec {
-  readonly set?: readonly HeaderValue[];
-  readonly add?: readonly HeaderValue[];
+  readonly set?: readonly HeaderValueSpec[];
+  readonly add?: readonly HeaderValueSpec[];
   readonly remove?: readonly string[];
 }
 
@@ -37,17 +48,30 @@ function valueProblem(value: string): string | undefined {
  * Checks a header modifier at `field`. Values may hold Envoy's command operators (`%DOWNSTREAM_REMOTE_ADDRESS%`), as in kgateway;
  * callers for whom values are literal (HTTPRoute) double the percent signs first.
  */
-export function headerModifier(spec: HeaderModifierSpec, field: string): Parsed<HeaderModifier> {
+export function headerModifier(spec: HeaderModifierSpec, field: string, secrets: SecretLookup = noSecrets): Parsed<HeaderModifier> {
   const problems: Problem[] = [];
   const check = (at: string, message: string | undefined): boolean => {
     if (message !== undefined) problems.push({ field: at, message });
     return message === undefined;
   };
-  const values = (list: readonly HeaderValue[] | undefined, at: string): HeaderValue[] =>
-    (list ?? []).flatMap(({ name, value }, i) => {
-      const nameOk = check(`${at}[${i}].name`, headerNameProblem(name));
-      const valueOk = check(`${at}[${i}].value`, valueProblem(value));
-      return nameOk && valueOk ? [{ name, value }] : [];
+  const fromSecret = (name: string | undefined, ref: HeaderSecretRef, at: string): HeaderValue[] => {
+    const { value = [], problems: found } = secretHeaders(name, ref, secrets, `${at}.secretRef`);
+    problems.push(...found);
+    return value.filter((header) => check(name === undefined ? `${at}.secretRef` : `${at}.name`, headerNameProblem(header.name)));
+  };
+  const values = (list: readonly HeaderValueSpec[] | undefined, at: string): HeaderValue[] =>
+    (list ?? []).flatMap(({ name, value, secretRef }, i) => {
+      if ((value === undefined) === (secretRef === undefined)) {
+        check(`${at}[${i}]`, 'exactly one of the fields in [value secretRef] must be set');
+        return [];
+      }
+      if (secretRef) return fromSecret(name, secretRef, `${at}[${i}]`);
+      const nameOk = check(
+        `${at}[${i}].name`,
+        name === undefined ? 'name is required when using an inline value' : headerNameProblem(name),
+      );
+      const valueOk = check(`${at}[${i}].value`, valueProblem(value ?? ''));
+      return nameOk && valueOk && name !== undefined && value !== undefined ? [{ name, value }] : [];
     });
   const value = {
     set: values(spec.set, `${field}.set`),

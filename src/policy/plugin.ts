@@ -7,6 +7,7 @@ import { compareText } from '../ir/precedence.ts';
 import type { CustomResource } from '../kube/types/custom-resource.ts';
 import type { KubeObject } from '../kube/types/meta.ts';
 import type { Problem } from './problem.ts';
+import type { SecretLookup } from './secret-header.ts';
 
 /** What decides between policies of the same level. */
 export interface Precedence {
@@ -55,8 +56,8 @@ export type FieldMerges<Fields extends object> = { readonly [F in keyof Fields]-
 /** A kind of policy. `Fields` are the fields of the IR that it yields, those of the merge table. */
 export interface PolicyKind<O extends KubeObject, Fields extends object> {
   readonly resource: CustomResource;
-  /** Total: what is wrong with an object is in `problems`, nothing is thrown. */
-  readonly parse: (object: O) => Policy<Fields>;
+  /** Total: what is wrong with an object is in `problems`, nothing is thrown. `secrets` finds those that it names. */
+  readonly parse: (object: O, secrets?: SecretLookup) => Policy<Fields>;
   readonly merge: FieldMerges<Fields>;
 }
 

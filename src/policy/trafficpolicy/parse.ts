@@ -8,6 +8,7 @@ import type { Policy, PolicyTarget, Precedence } from '../plugin.ts';
 import type { Parsed, Problem } from '../problem.ts';
 import { quantityValue } from '../quantity.ts';
 import { kgatewayGroup } from '../schema.ts';
+import type { SecretLookup } from '../secret-header.ts';
 import { parseTransformation } from '../transformation/transformation.ts';
 import { retryConditions, type TrafficPolicy, type TrafficPolicySpec } from './schema.ts';
 
@@ -33,7 +34,7 @@ const minFillIntervalMs = 50;
 const maxInt32 = 2 ** 31 - 1;
 
 /** Reads a TrafficPolicy. Total: problems are in the result. */
-export function parseTrafficPolicy(object: TrafficPolicy): Policy<RoutePolicies> {
+export function parseTrafficPolicy(object: TrafficPolicy, secrets?: SecretLookup): Policy<RoutePolicies> {
   const spec: TrafficPolicySpec = object.spec ?? {};
   const problems: Problem[] = [];
   const keep = <T>({ value, problems: found }: Parsed<T>): T | undefined => {
@@ -48,7 +49,7 @@ export function parseTrafficPolicy(object: TrafficPolicy): Policy<RoutePolicies>
   const targets = keep(targetsOf(spec, object.metadata.namespace ?? ''));
   const timeouts = spec.timeouts && keep(parseTimeouts(spec.timeouts));
   const retry = spec.retry && keep(parseRetry(spec.retry, spec.timeouts?.request));
-  const headers = spec.headerModifiers && keep(parseHeaders(spec.headerModifiers));
+  const headers = spec.headerModifiers && keep(parseHeaders(spec.headerModifiers, secrets));
   const cors = spec.cors && (spec.cors.disable ? 'disabled' : keep(corsPolicy(spec.cors, 'spec.cors')));
   const localRateLimit = spec.rateLimit && keep(parseRateLimit(spec.rateLimit));
   const buffer = spec.buffer && keep(parseBuffer(spec.buffer));
@@ -171,9 +172,9 @@ function parseRetry(spec: NonNullable<TrafficPolicySpec['retry']>, requestTimeou
   };
 }
 
-function parseHeaders(spec: NonNullable<TrafficPolicySpec['headerModifiers']>): Parsed<HeaderModifiers> {
-  const request = spec.request && headerModifier(spec.request, 'spec.headerModifiers.request');
-  const response = spec.response && headerModifier(spec.response, 'spec.headerModifiers.response');
+function parseHeaders(spec: NonNullable<TrafficPolicySpec['headerModifiers']>, secrets: SecretLookup | undefined): Parsed<HeaderModifiers> {
+  const request = spec.request && headerModifier(spec.request, 'spec.headerModifiers.request', secrets);
+  const response = spec.response && headerModifier(spec.response, 'spec.headerModifiers.response', secrets);
   return {
     value: { ...(request?.value && { request: request.value }), ...(response?.value && { response: response.value }) },
     problems: [...(request?.problems ?? []), ...(response?.problems ?? [])],

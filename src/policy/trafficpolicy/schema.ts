@@ -85,13 +85,52 @@ const retry = Type.Object(
   },
 );
 
+const headerSecretRef = Type.Object(
+  {
+    name: Type.String({ description: 'Name of the Secret.', minLength: 1, maxLength: 253 }),
+    key: Type.Optional(
+      Type.String({
+        description: 'Key of the value. Absent: the name of the header; without a name too, every key is a header.',
+        minLength: 1,
+        maxLength: 253,
+        pattern: '^[-._a-zA-Z0-9]+$',
+      }),
+    ),
+    namespace: Type.Optional(
+      Type.String({
+        description: 'Namespace of the Secret, which takes a ReferenceGrant there; that of the policy unless given.',
+        minLength: 1,
+        maxLength: 63,
+        pattern: '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$',
+      }),
+    ),
+  },
+  { description: 'Takes the value from a Secret.' },
+);
+
 const headerValues = (description: string) =>
   Type.Optional(
     Type.Array(
-      Type.Object({
-        name: Type.String({ description: 'Name of the header, in any case.', minLength: 1, maxLength: 256, pattern: headerNamePattern }),
-        value: Type.String({ description: 'Value of the header.', minLength: 1, maxLength: 4096, pattern: headerValuePattern }),
-      }),
+      Type.Object(
+        {
+          name: Type.Optional(
+            Type.String({
+              description: 'Name of the header, in any case. Absent with secretRef: the key of the Secret.',
+              minLength: 1,
+              maxLength: 256,
+              pattern: headerNamePattern,
+            }),
+          ),
+          value: Type.Optional(
+            Type.String({ description: 'Value of the header.', minLength: 1, maxLength: 4096, pattern: headerValuePattern }),
+          ),
+          secretRef: Type.Optional(headerSecretRef),
+        },
+        validations(exactlyOneOf('value', 'secretRef'), {
+          rule: 'has(self.name) || has(self.secretRef)',
+          message: 'name is required when using an inline value',
+        }),
+      ),
       { description, maxItems: 16, 'x-kubernetes-list-type': 'atomic' },
     ),
   );

@@ -1,4 +1,4 @@
-import type { HeaderModifier } from '../../ir/policy.ts';
+import type { HeaderModifier, HeaderValue } from '../../ir/policy.ts';
 import {
   ApiVersion,
   type ConfigSource,
@@ -32,6 +32,6 @@ export function headersToRemove(modifiers: readonly (HeaderModifier | undefined)
   return modifiers.flatMap((m) => m?.remove ?? []);
 }
 
-function option({ name, value }: { readonly name: string; readonly value: string }, append_action: HeaderValueOption['append_action']) {
-  return { header: { key: name, value }, append_action };
+function option({ name, value }: HeaderValue, append_action: HeaderValueOption['append_action']): HeaderValueOption {
+  return { header: { key: name, value: typeof value === 'string' ? value : Buffer.from(value.reveal()).toString() }, append_action };
 }

@@ -74,6 +74,11 @@ describe.skipIf(!apiServerAvailable)('custom resource definitions', () => {
   test.each<object>([
     { buffer: { maxRequestSize: 1024 } },
     { rateLimit: { local: {} } },
+    {
+      headerModifiers: {
+        request: { set: [{ name: 'x-a', secretRef: { name: 's', key: 'k', namespace: 'other' } }], add: [{ secretRef: { name: 's' } }] },
+      },
+    },
     { cors: { disable: {} } },
     { targetRefs: [{ group, kind: 'ListenerSet', name: 'x', sectionName: 'http' }] },
     { targetSelectors: [{ group, kind: 'Gateway', matchLabels: { a: 'b' } }] },
@@ -108,9 +113,11 @@ describe.skipIf(!apiServerAvailable)('custom resource definitions', () => {
     [{ headerModifiers: {} }, 'at least one of the fields in [request response] must be set'],
     [{ headerModifiers: { request: {} } }, 'at least one of the fields in [set add remove] must be set'],
     [
-      { headerModifiers: { request: { set: [{ name: 'x-a', secretRef: { name: 's' } }] } } },
-      'spec.headerModifiers.request.set[0].value: Required value',
+      { headerModifiers: { request: { set: [{ name: 'x-a', value: 'b', secretRef: { name: 's' } }] } } },
+      'exactly one of the fields in [value secretRef] must be set',
     ],
+    [{ headerModifiers: { request: { set: [{ name: 'x-a' }] } } }, 'exactly one of the fields in [value secretRef] must be set'],
+    [{ headerModifiers: { request: { add: [{ value: 'a' }] } } }, 'name is required when using an inline value'],
     [{ cors: { allowOrigins: ['*', 'https://a.b'] } }, "AllowOrigins cannot contain '*' alongside other origins"],
     [{ cors: { allowMethods: ['*', 'GET'] } }, "AllowMethods cannot contain '*' alongside other methods"],
     [{ cors: { allowHeaders: ['*', 'x-a'] } }, "AllowHeaders cannot contain '*' alongside other headers"],
