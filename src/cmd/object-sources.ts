@@ -30,6 +30,8 @@ export function objectSources(sources: ObjectSources): Readonly<Record<string, S
     ServiceEntry: sources.serviceEntries,
     WorkloadEntry: sources.workloadEntries,
     Pod: sources.pods,
+    Ingress: sources.ingresses,
+    IngressClass: sources.ingressClasses,
     InferencePool: sources.inferencePools,
     RequestAuthentication: sources.requestAuthentications,
     Telemetry: sources.telemetries,
