@@ -2,12 +2,14 @@
 /** The command line. Everything is constructed here and in what it calls; nothing else in src/ starts anything. */
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
 import { runController } from './controller.ts';
 import { runLocal } from './local.ts';
 import { identityRootsFile, identityTokenFile } from '../deploy/identity-agent.ts';
 import { identityFolder } from '../ir/mesh-identity.ts';
 import { runAgent } from './identity/agent.ts';
 import { createLogger } from './log.ts';
+import { runPreflight } from './preflight.ts';
 import { readSettings, unknownVariables } from './settings.ts';
 import { version } from './version.ts';
 
@@ -15,6 +17,7 @@ const usage = `kgateway [COMMAND]
 
   controller          run in a cluster (the default); settings come from KGW_* variables, see docs/settings.md
   agent               beside a waypoint that ends HBONE: keeps its certificate; CA_ADDRESS and CLUSTER_ID say of whom
+  preflight -n NAME   what a waypoint changes for the policies of a namespace (KUBECONFIG); exit code 2 when anything does
   local FOLDER        serve a folder of YAML files through a real Envoy on loopback (ENVOY_PATH)
 `;
 
@@ -78,6 +81,15 @@ async function agent(): Promise<void> {
   await running.stop();
 }
 
+async function preflight(options: string[]): Promise<number> {
+  const { values } = parseArgs({ args: options, options: { namespace: { type: 'string', short: 'n' } } });
+  const { namespace } = values;
+  if (namespace === undefined) fail(`a namespace is missing\n${usage}`);
+  const { text, clean } = await runPreflight(namespace, process.env['KGW_ISTIO_NAMESPACE'] ?? 'istio-system');
+  print(text);
+  return clean ? 0 : 2;
+}
+
 function untilSignal(): Promise<void> {
   return new Promise((done) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => done());
@@ -96,6 +108,8 @@ switch (command) {
   case 'agent':
     await agent();
     process.exit(0);
+  case 'preflight':
+    process.exit(await preflight(args));
   case 'local':
     await local(args[0]);
     process.exit(0);

@@ -30,8 +30,6 @@ export function objectSources(sources: ObjectSources): Readonly<Record<string, S
     ServiceEntry: sources.serviceEntries,
     WorkloadEntry: sources.workloadEntries,
     Pod: sources.pods,
-    Ingress: sources.ingresses,
-    IngressClass: sources.ingressClasses,
     InferencePool: sources.inferencePools,
     RequestAuthentication: sources.requestAuthentications,
     Telemetry: sources.telemetries,

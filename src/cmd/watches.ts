@@ -18,8 +18,6 @@ import {
   HTTPRoutes,
   InferencePools,
   GRPCRoutes,
-  IngressClasses,
-  Ingresses,
   ListenerSets,
   Namespaces,
   Nodes,
@@ -68,8 +66,6 @@ export const watched: readonly Resource[] = [
   BackendTLSPolicies,
   ListenerSets,
   XListenerSets,
-  Ingresses,
-  IngressClasses,
 ];
 
 /** Kinds that are watched for waypoints alone. Those of Istio may not be installed: then there are none. */

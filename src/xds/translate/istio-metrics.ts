@@ -209,7 +209,6 @@ function logger(measured: readonly Measured[], labels: typeof common, telemetry:
       typed_config: any('envoy.extensions.access_loggers.stats.v3.Config', {
         stats_scope: {
           prefix: nameSpace,
-          sharing_name: 'istio',
           max_counters: { value: maxSeries },
           max_histograms: { value: maxSeries },
           enable_eviction: true,

@@ -183,7 +183,7 @@ describe('rights', () => {
       'requestauthentications.security.istio.io',
       'inferencepools.inference.networking.k8s.io',
       'telemetries.telemetry.istio.io',
-      'ingresses.networking.k8s.io',
+      'backends.gateway.kgateway.dev',
     ];
     expect(rights(await rulesOf('ClusterRole'))).toEqual({
       ...Object.fromEntries([...watched, ...watchedForWaypoints, ...watchedForInference].map((r) => [resourceName(r), read])),
@@ -197,7 +197,6 @@ describe('rights', () => {
       'customresourcedefinitions.apiextensions.k8s.io': read,
       'gatewayclasses.gateway.networking.k8s.io': ['create', 'get', 'list', 'patch', 'watch'],
       'gatewayclasses/status.gateway.networking.k8s.io': ['patch'],
-      'gateways.gateway.networking.k8s.io': ['create', 'get', 'list', 'patch', 'watch'],
       'gateways/finalizers.gateway.networking.k8s.io': ['update'],
       services: ['create', 'get', 'list', 'patch', 'watch'],
       configmaps: ['create', 'get', 'list', 'patch', 'watch'],
