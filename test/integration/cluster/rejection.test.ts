@@ -10,7 +10,7 @@ let address: string;
 const bad = 'bad.example.com';
 const good = 'good.example.com';
 
-/** Response headers for a route. An operator that Envoy does not know is well formed: only Envoy can tell. */
+/** Response headers for a route. A line break in a time is well formed: only Envoy looks for it. */
 const policy = (target: string, headers: Readonly<Record<string, string>>): string => `
 apiVersion: gateway.kgateway.dev/v1alpha1
 kind: TrafficPolicy
@@ -38,11 +38,11 @@ describe('a route that Envoy refuses', () => {
   test('says so with Envoy’s words, and its last version serves on', async () => {
     await using traffic = await cluster.traffic({ address, host: bad });
     await using others = await cluster.traffic({ address, host: good });
-    await cluster.apply(policy('bad', { 'x-version': 'two', 'x-bad': '%NO_SUCH_OPERATOR%' }));
+    await cluster.apply(policy('bad', { 'x-version': 'two', 'x-bad': '%START_TIME(%n)%' }));
     await eventually(async () => {
       const conditions = await cluster.routeConditions('bad');
       expect(described(conditions)).toContain('kgateway.dev/Programmed=False Rejected');
-      expect(conditions.find((c) => c.reason === 'Rejected')?.message).toContain('NO_SUCH_OPERATOR');
+      expect(conditions.find((c) => c.reason === 'Rejected')?.message).toContain('newline');
     });
     expect(described(await cluster.routeConditions('good'))).toContain('kgateway.dev/Programmed=True Programmed');
     await traffic.more(50);
