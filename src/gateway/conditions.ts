@@ -154,6 +154,11 @@ export const inferencePool = {
     'EndpointPickerRefMissing',
     'spec.endpointPickerRef is required: name the Service of an endpoint picker. To balance Pods without one, use a Service',
   ),
+  notSupported: fails(
+    'Accepted',
+    'NotSupportedByParent',
+    'Waypoints that end HBONE themselves cannot follow an endpoint picker, and answer 500; use the class kgateway-waypoint',
+  ),
   routeNotAccepted: fails(
     'Accepted',
     'HTTPRouteNotAccepted',

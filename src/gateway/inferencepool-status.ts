@@ -9,7 +9,7 @@ import type { EntriesReport, EntryReport } from '../ir/report.ts';
 import { type Collection, type Graph, type Index, map } from '../krt/index.ts';
 import { gatewayGroup, inferencePool as condition } from './conditions.ts';
 import type { InferencePoolView } from './inferencepool.ts';
-import type { ServedRoute } from './served-route.ts';
+import type { PoolUse, ServedRoute } from './served-route.ts';
 
 /** Routes at Gateways, and their index by the InferencePools that they lead to. */
 export interface PoolRoutes {
@@ -25,23 +25,28 @@ export function inferencePoolStatuses(g: Graph, pools: Collection<InferencePoolV
   const key = (r: EntriesReport): string => refKey(r.object);
   return map(g, pools, { name: 'InferencePoolStatuses', key }, (ctx, pool): EntriesReport => {
     const uses = ctx.fetch(routes.served, { index: routes.byPool, is: pool.key }).flatMap((s) => s.pools ?? []);
-    const accepted = new Map<string, boolean>();
+    const byGateway = new Map<string, PoolUse>();
     for (const use of uses) {
-      if (use.pool === pool.key) accepted.set(use.gateway, use.accepted || accepted.get(use.gateway) === true);
+      if (use.pool === pool.key && !byGateway.get(use.gateway)?.accepted) byGateway.set(use.gateway, use);
     }
-    const entries = [...accepted].toSorted(([a], [b]) => compareText(a, b)).map(([gateway, ok]) => entryOf(pool, gateway, ok));
+    const entries = [...byGateway.values()].toSorted((a, b) => compareText(a.gateway, b.gateway)).map((use) => entryOf(pool, use));
     return { form: 'parents', object: pool.ref, generation: pool.generation, entries: entries.slice(0, maxParents) };
   });
 }
 
-function entryOf({ picker }: InferencePoolView, gateway: string, accepted: boolean): EntryReport {
+function entryOf({ picker }: InferencePoolView, { gateway, accepted, unsupported }: PoolUse): EntryReport {
   const [namespace = '', name = ''] = gateway.split('/');
+  const acceptance =
+    picker.state === 'absent'
+      ? condition.pickerMissing
+      : unsupported
+        ? condition.notSupported
+        : accepted
+          ? condition.accepted
+          : condition.routeNotAccepted;
   return {
     ref: { group: gatewayGroup, kind: 'Gateway', namespace, name },
-    conditions: [
-      picker.state === 'absent' ? condition.pickerMissing : accepted ? condition.accepted : condition.routeNotAccepted,
-      picker.state === 'invalid' ? condition.invalidPicker(picker.message) : condition.resolvedRefs,
-    ],
+    conditions: [acceptance, picker.state === 'invalid' ? condition.invalidPicker(picker.message) : condition.resolvedRefs],
   };
 }
 

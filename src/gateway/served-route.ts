@@ -43,6 +43,8 @@ export interface PoolUse {
   readonly gateway: string;
   /** The Gateway accepts the route. */
   readonly accepted: boolean;
+  /** Its proxies cannot send to an endpoint that somebody else picked. */
+  readonly unsupported?: true;
 }
 
 export interface ClusterUse {
@@ -102,6 +104,19 @@ interface RuleInRoute {
 /** A rule that delegates to the route, or to one above it. */
 interface RuleAbove extends RuleInRoute, ParentRule {}
 
+/** Endpoints behind tunnels have other addresses for Envoy than the Pods that a picker names. */
+function followsPickers({ entrance }: GatewayView): boolean {
+  return entrance?.hbone !== true;
+}
+
+/** The rule with the shares of pools as invalid where pickers cannot be followed. */
+function withoutPickers(rule: RouteRule): RouteRule {
+  const { action } = rule;
+  if (action.type !== 'forward' || !action.backends.some((b) => b.picker)) return rule;
+  const backends = action.backends.map(({ cluster, picker, ...b }) => (picker || cluster === undefined ? b : { ...b, cluster }));
+  return { ...rule, action: { ...action, backends } };
+}
+
 /** Collects what comes of a route over its parents: state of one run of `serveRoute`. */
 class Placement {
   readonly #hosts = new Map<string, HostRoutes>();
@@ -125,7 +140,8 @@ class Placement {
       if (listener.valid) this.#atListener(gateway, listener, parent.delegation);
     }
     for (const pool of new Set(this.#translated.rules.flatMap((r) => r.pools ?? []))) {
-      this.#pools.push({ pool, gateway: gateway.key, accepted: parent.acceptance.status === 'True' });
+      const accepted = parent.acceptance.status === 'True';
+      this.#pools.push({ pool, gateway: gateway.key, accepted, ...(!followsPickers(gateway) && { unsupported: true }) });
     }
   }
 
@@ -146,7 +162,8 @@ class Placement {
     const set = own?.setLabels && { ref: own.owner, labels: own.setLabels };
     const ofListener = listenerLevels(this.#lookups.attachments, { ref: gateway.ref, labels: gateway.objectLabels }, own?.name, set);
     const ancestor = own?.owner ?? gateway.ref;
-    const rules = this.#translated.rules.flatMap((t, i) => this.#rule(ancestor, ofListener, t, i, delegation) ?? []);
+    const all = this.#translated.rules.flatMap((t, i) => this.#rule(ancestor, ofListener, t, i, delegation) ?? []);
+    const rules = followsPickers(gateway) ? all : all.map(withoutPickers);
     for (const host of listener.hosts) {
       this.#add({
         scope: gateway.key,
