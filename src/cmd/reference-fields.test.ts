@@ -178,6 +178,7 @@ const rows: Readonly<Record<string, CrossNamespace | Exempt>> = {
   'ReferenceGrant spec.to[]': { how: 'grant' },
   'InferencePool spec.endpointPickerRef': sameNamespace,
   'TrafficPolicy spec.targetRefs[]': sameNamespace,
+  'Backend spec.aws.auth.secretRef': sameNamespace,
   'TrafficPolicy spec.headerModifiers.request.set[].secretRef': headerSecret('request.set'),
   'TrafficPolicy spec.headerModifiers.request.add[].secretRef': headerSecret('request.add'),
   'TrafficPolicy spec.headerModifiers.response.set[].secretRef': headerSecret('response.set'),

@@ -15,10 +15,11 @@ import { type Problem, describeProblems } from '../policy/problem.ts';
 import { kgatewayGroup } from '../policy/schema.ts';
 import { type BackendKind, unresolved } from './backendref.ts';
 import { backend as condition } from './conditions.ts';
+import { type LocalSecret, lambdaTraits } from './lambda.ts';
 import { staticHosts } from './static-hosts.ts';
 
 /** What of a cluster the spec decides. */
-export type BackendTraits = Pick<Cluster, 'discovery' | 'protocol' | 'tls'>;
+export type BackendTraits = Pick<Cluster, 'discovery' | 'protocol' | 'tls' | 'lambda'>;
 
 /** A Backend as it was read. */
 export interface BackendView {
@@ -31,9 +32,9 @@ export interface BackendView {
 }
 
 /** Reads a Backend. Half of one would send requests to other hosts than the user asked for: with any problem there is nothing to use. */
-export function translateBackend(backend: Backend): BackendView {
+export function translateBackend(backend: Backend, secret: LocalSecret): BackendView {
   const problems: Problem[] = [];
-  const traits = traitsOf(backend.spec, problems);
+  const traits = traitsOf(backend.spec, secret, problems);
   return {
     key: keyOf(backend),
     ref: { group: kgatewayGroup, kind: 'Backend', namespace: backend.metadata.namespace ?? '', name: backend.metadata.name },
@@ -43,19 +44,20 @@ export function translateBackend(backend: Backend): BackendView {
   };
 }
 
-function traitsOf(spec: BackendSpec, problems: Problem[]): BackendTraits | undefined {
-  for (const field of ['aws', 'gcp', 'priorityGroups'] as const) {
+function traitsOf(spec: BackendSpec, secret: LocalSecret, problems: Problem[]): BackendTraits | undefined {
+  for (const field of ['gcp', 'priorityGroups'] as const) {
     if (spec[field] !== undefined) {
-      problems.push({ field: `spec.${field}`, message: 'not supported by this version; use static or dynamicForwardProxy' });
+      problems.push({ field: `spec.${field}`, message: 'not supported by this version; use static, dynamicForwardProxy or aws' });
     }
   }
   if (spec.static)
     return { discovery: staticHosts(spec.static.hosts, 'spec.static.hosts', problems), protocol: protocolOf(spec.static.appProtocol) };
+  if (spec.aws) return lambdaTraits(spec.aws, secret, problems);
   if (spec.dynamicForwardProxy) {
     const tls = { trust: 'system', subjectAltNames: [] } as const;
     return { discovery: { from: 'host' }, protocol: 'http1', ...(spec.dynamicForwardProxy.enableTls && { tls }) };
   }
-  if (problems.length === 0) problems.push({ field: 'spec', message: 'says no place; set static or dynamicForwardProxy' });
+  if (problems.length === 0) problems.push({ field: 'spec', message: 'says no place; set static, dynamicForwardProxy or aws' });
   return undefined;
 }
 
@@ -89,8 +91,9 @@ export function kgatewayBackends(views: Collection<BackendView>): BackendKind {
 }
 
 /** Without HTTP there is no Host header, and UDP is of Services alone. */
-function leadsTo(kind: string, { discovery }: BackendTraits): boolean {
+function leadsTo(kind: string, { discovery, lambda }: BackendTraits): boolean {
   if (kind === 'UDPRoute') return false;
+  if (lambda) return kind === 'HTTPRoute';
   return discovery?.from !== 'host' || kind === 'HTTPRoute' || kind === 'GRPCRoute';
 }
 

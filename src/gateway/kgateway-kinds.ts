@@ -9,6 +9,7 @@ import type { ObjectRef } from '../ir/object-ref.ts';
 import { refKey } from '../ir/object-ref.ts';
 import type { StatusReport } from '../ir/report.ts';
 import { type Collection, type Ctx, type Graph, join, map } from '../krt/index.ts';
+import type { Secret } from '../kube/types/core.ts';
 import type { Backend } from '../policy/backend/schema.ts';
 import { parseDirectResponse } from '../policy/directresponse/directresponse.ts';
 import type { DirectResponse } from '../policy/directresponse/schema.ts';
@@ -29,9 +30,11 @@ export interface KgatewayKinds {
 }
 
 /** Builds the collections. */
-export function kgatewayKinds(g: Graph, inputs: KgatewayInputs): KgatewayKinds {
+export function kgatewayKinds(g: Graph, inputs: KgatewayInputs & { readonly secrets: Collection<Secret> }): KgatewayKinds {
   return {
-    backends: map(g, inputs.backends, { name: 'Backends' }, (_ctx, backend) => translateBackend(backend)),
+    backends: map(g, inputs.backends, { name: 'Backends' }, (ctx, backend) =>
+      translateBackend(backend, (name) => ctx.fetchOne(inputs.secrets, `${backend.metadata.namespace}/${name}`)),
+    ),
     directResponses: map(g, inputs.directResponses, { name: 'DirectResponses' }, (_ctx, response) => parseDirectResponse(response)),
   };
 }

@@ -2,7 +2,7 @@
  * Which Secrets and ConfigMaps are read: those that an object of ours refers to and may read, and no other.
  *
  *   [Gateway, ListenerSet] certificates, client certificate, CAs ─┐
- *   [TrafficPolicy] values of headers ─────────────────────────────┤
+ *   [TrafficPolicy] values of headers, [Backend] credentials ──────┤
  *   [BackendTLSPolicy] CAs of backends ───────────────────────────┴─> WantedSecrets, WantedConfigMaps
  */
 import { type Collection, type Ctx, type Graph, flatMap, group, join, map, source } from '../krt/index.ts';
@@ -10,6 +10,7 @@ import type { Namespace } from '../kube/types/core.ts';
 import type { BackendTLSPolicy, Gateway, GatewayClass, ReferenceGrant } from '../kube/types/gateway-api.ts';
 import { keyOf } from '../kube/types/meta.ts';
 import { type CaRef, caKind, readableCa } from './ca-certificate.ts';
+import type { Backend } from '../policy/backend/schema.ts';
 import type { TrafficPolicy } from '../policy/trafficpolicy/schema.ts';
 import { gatewayGroup } from './conditions.ts';
 import { isOurs } from './gateway.ts';
@@ -24,6 +25,7 @@ export interface WantedInputs {
   readonly gateways: Collection<Gateway>;
   readonly backendTlsPolicies: Collection<BackendTLSPolicy>;
   readonly trafficPolicies: Collection<TrafficPolicy>;
+  readonly backends: Collection<Backend>;
   readonly referenceGrants: Collection<ReferenceGrant>;
   readonly listenerSets: Collection<ListenerSetObject>;
   readonly namespaces: Collection<Namespace>;
@@ -63,10 +65,16 @@ export function wantedObjects(g: Graph, inputs: WantedInputs, always: readonly s
       }),
     ),
   );
+  const ofBackends = map(g, inputs.backends, { name: 'BackendReferences', key }, (_ctx, { metadata, spec }): Reference | undefined => {
+    const secret = spec?.aws?.auth?.secretRef?.name;
+    return secret
+      ? { from: `Backend ${metadata.namespace}/${metadata.name}`, kind: 'Secret', object: `${metadata.namespace}/${secret}` }
+      : undefined;
+  });
   const ofController = source<Reference>(g, { name: 'ControllerReferences', key });
   ofController.reset(always.map((object) => ({ from: 'the controller', kind: 'ConfigMap', object })));
   ofController.markSynced();
-  const references = join(g, { name: 'References' }, [ofController, ofGateways, ofPolicies, ofHeaders]);
+  const references = join(g, { name: 'References' }, [ofController, ofGateways, ofPolicies, ofHeaders, ofBackends]);
   const wanted = (kind: Reference['kind'], name: string): WantedKeys => {
     const objects = group(
       g,

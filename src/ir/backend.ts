@@ -4,6 +4,7 @@
  *   [Cluster] one port of one Service -> [Endpoint addresses], which change without touching anything else
  */
 import type { ObjectRef } from './object-ref.ts';
+import type { SecretBytes } from './secret-bytes.ts';
 
 /** What the backend speaks. `http1` is also what WebSocket upgrades go over. */
 export type UpstreamProtocol = 'http1' | 'http2';
@@ -29,9 +30,23 @@ export interface Cluster {
   /** Absent: plain text. */
   readonly tls?: UpstreamTls;
   /** `pool`: an endpoint picker chooses the endpoint of each request. `fail-open-picker`: it is one that requests go on without. */
+  readonly lambda?: LambdaFunction;
   readonly inference?: 'pool' | 'fail-open-picker';
   /** What goes there is TLS of the client already, whatever policies of the backend say. */
   readonly passthrough?: true;
+}
+
+/** A function that requests are turned into invocations of. */
+export interface LambdaFunction {
+  readonly arn: string;
+  /** Host header of the invocations, which is signed. */
+  readonly host: string;
+  /** The client gets the acceptance, not the answer. */
+  readonly asynchronous: boolean;
+  /** The body goes to the function as it is, instead of an event that describes the request. */
+  readonly passthrough: boolean;
+  /** Absent: those in the environment of the proxy. */
+  readonly credentials?: { readonly accessKey: SecretBytes; readonly secretKey: SecretBytes; readonly sessionToken?: SecretBytes };
 }
 
 /** TLS to a backend, whose certificate is verified unless `anybody` is trusted, which only endpoint pickers are. */

@@ -48,6 +48,80 @@ const dynamicForwardProxy = Type.Object(
   { description: 'Wherever the Host header of the request says. Addresses of loopback, link-local and multicast are not connected to.' },
 );
 
+const accountId = Type.Optional(
+  Type.String({ description: 'AWS account of the function.', minLength: 1, maxLength: 12, pattern: '^[0-9]{12}$' }),
+);
+
+const lambda = Type.Object(
+  {
+    functionName: Type.String({ description: 'Name of the function.', pattern: '^[A-Za-z0-9-_]{1,140}$' }),
+    accountId,
+    qualifier: Type.Optional(
+      Type.String({
+        description: 'Version or alias of the function.',
+        default: '$LATEST',
+        pattern: '^(\\$LATEST|[0-9]+|[A-Za-z0-9-_]{1,128})$',
+      }),
+    ),
+    endpointURL: Type.Optional(
+      Type.String({
+        description: 'Where functions are invoked, such as https://lambda.example.com; that of the region unless given.',
+        maxLength: 2048,
+        pattern: '^https?://[-a-zA-Z0-9@:%.+~#?&/=]+$',
+      }),
+    ),
+    invocationMode: Type.Optional(
+      Type.Enum(['Sync', 'Async'], { description: 'Async: the client gets the acceptance, not the answer.', default: 'Sync' }),
+    ),
+    payloadTransformMode: Type.Optional(
+      Type.Enum(['None', 'Envoy'], {
+        description: 'Envoy: the function gets an event that describes the request, and answers with one. None: the body as it is.',
+        default: 'Envoy',
+      }),
+    ),
+  },
+  { description: 'Requests are turned into invocations of a Lambda function.' },
+);
+
+const aws = Type.Object(
+  {
+    region: Type.Optional(
+      Type.String({ description: 'Region.', default: 'us-east-1', minLength: 1, maxLength: 63, pattern: '^[a-z0-9-]+$' }),
+    ),
+    accountId,
+    auth: Type.Optional(
+      Type.Object(
+        {
+          type: Type.Enum(['Secret', 'AssumeRole'], { description: 'Secret. AssumeRole is not supported by this version.' }),
+          secretRef: Type.Optional(
+            Type.Object(
+              { name: Type.Optional(Type.String({ description: 'Name of the Secret.', default: '' })) },
+              { description: 'Secret in the namespace of the Backend, with accessKey, secretKey and possibly sessionToken.' },
+            ),
+          ),
+          assumeRole: unsupported('Credentials of another role.'),
+        },
+        {
+          description: 'Credentials. Absent: those that the proxy finds in its environment (IAM roles for service accounts and the like).',
+          ...validations(
+            { rule: "!has(self.secretRef) || self.type == 'Secret'", message: "secretRef must be nil if the type is not 'Secret'" },
+            { rule: "has(self.secretRef) || self.type != 'Secret'", message: "secretRef must be specified when type is 'Secret'" },
+          ),
+        },
+      ),
+    ),
+    lambda: Type.Optional(lambda),
+    ec2: unsupported('EC2 instances.'),
+  },
+  {
+    description: 'Services of AWS.',
+    ...validations(exactlyOneOf('lambda', 'ec2'), {
+      rule: '!has(self.lambda) || has(self.accountId) || has(self.lambda.accountId)',
+      message: 'accountId must be specified on aws or aws.lambda for lambda backends',
+    }),
+  },
+);
+
 /** Values of the deprecated field `type`, with the field that it asks for. */
 const types = {
   AWS: 'aws',
@@ -73,7 +147,7 @@ export const backendSpec = Type.Object(
       }),
     ),
     static: Type.Optional(staticBackend),
-    aws: unsupported('AWS Lambda functions and EC2 instances.'),
+    aws: Type.Optional(aws),
     dynamicForwardProxy: Type.Optional(dynamicForwardProxy),
     gcp: unsupported('Services of GCP that ask for an identity token.'),
     priorityGroups: unsupported('Backends that stand in for each other.'),

@@ -13,6 +13,7 @@ import {
 import { dynamicForwardProxy } from './dynamic-forward-proxy.ts';
 import { tunnelEndpoint, tunnelTransport } from './hbone-upstream.ts';
 import { inferenceOptions } from './inference-cluster.ts';
+import { lambdaOptions } from './lambda.ts';
 import { clusterFacts, endpointFacts } from './service-facts.ts';
 import { originalDestination } from './original-destination.ts';
 import { upstreamTlsSocket } from './upstream-tls.ts';
@@ -45,6 +46,7 @@ export function encodeCluster(
     // An endpoint that leaves the set gets no more requests at once, whatever health checks say.
     ignore_health_on_host_removal: true,
     ...(cluster.inference && inferenceOptions[cluster.inference]),
+    ...(cluster.lambda && lambdaOptions(cluster.lambda)),
     ...(transport && { transport_socket: transport }),
     ...(cluster.protocol === 'http2' &&
       cluster.discovery?.from !== 'host' && {

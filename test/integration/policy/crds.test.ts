@@ -139,9 +139,12 @@ describe.skipIf(!apiServerAvailable)('custom resource definitions', () => {
     expect(body.message).toContain(message);
   });
 
+  const lambda = { functionName: 'f', accountId: '123456789012', qualifier: 'prod', invocationMode: 'Sync', payloadTransformMode: 'Envoy' };
+  const aws = { region: 'eu-west-1', lambda };
   const hosts = [{ host: 'api.example.com', port: 443 }];
   test.each<[keyof typeof plurals, object]>([
     ['Backend', { type: 'Static', static: { hosts, appProtocol: 'kubernetes.io/h2c' } }],
+    ['Backend', { aws: { ...aws, auth: { type: 'Secret', secretRef: { name: 's' } } } }],
     ['DirectResponse', { status: 404, body: 'not here' }],
     ['DirectResponse', { status: 200, bodyFormat: { json: { path: '%REQ(:path)%', list: [1, true] } } }],
     // Kept, not stripped, as above.
@@ -160,6 +163,10 @@ describe.skipIf(!apiServerAvailable)('custom resource definitions', () => {
     ['Backend', { static: { hosts: [] } }, 'should have at least 1 items'],
     ['Backend', { static: { hosts: [{ host: 'a', port: 0 }] } }, 'should be greater than or equal to 1'],
     ['Backend', { static: { hosts, appProtocol: 'http' } }, 'Unsupported value: "http"'],
+    ['Backend', { aws: { lambda: { functionName: 'f' } } }, 'accountId must be specified on aws or aws.lambda for lambda backends'],
+    ['Backend', { aws: { accountId: '123456789012' } }, 'exactly one of the fields in [lambda ec2] must be set'],
+    ['Backend', { aws: { ...aws, auth: { type: 'Secret' } } }, "secretRef must be specified when type is 'Secret'"],
+    ['Backend', { aws: { lambda: { ...lambda, functionName: 'a b' } } }, 'should match'],
     ['DirectResponse', { body: 'x' }, 'spec.status: Required value'],
     ['DirectResponse', { status: 199 }, 'should be greater than or equal to 200'],
     ['DirectResponse', { status: 200, body: 'x', bodyFormat: { text: 'x' } }, 'at most one of the fields in [body bodyFormat] may be set'],
