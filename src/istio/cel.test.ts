@@ -5,8 +5,9 @@ test.each([
   'response.code >= 400',
   "request.headers['x-debug'] == 'on' || response.code in [500, 503]",
   '!(request.url_path.startsWith("/healthz"))',
-  "has(request.headers['x-a']) && size(request.path) > 3 ? true : false",
+  'has(request.headers.x_a) && size(request.path) > 3 ? true : false',
   "request.method.matches('^(GET|PUT)$')",
+  String.raw`request.path.matches('^/a\\d+\\(x\\)$')`,
   "xds.cluster_name.contains('echo') && -connection.requested_server_name.size != 1",
 ])('%s', (text) => {
   expect(celProblem(text)).toBeUndefined();
@@ -22,6 +23,8 @@ test.each([
   ["request.path.matches('(?=x)')", 'regular expression'],
   ['(response.code', 'ends too early'],
   ["request.headers['a' == 'b')", 'where ] should be'],
+  ["has(request.headers['a'])", 'where ) should be'],
+  ["request.path == '\\q'", 'cannot be read'],
   ['('.repeat(100), 'nested too deeply'],
 ])('%s: %s', (text, problem) => {
   expect(celProblem(text)).toContain(problem);

@@ -17,7 +17,8 @@ const roots: ReadonlySet<string> = new Set([
   'xds',
 ]);
 const methods: ReadonlySet<string> = new Set(['contains', 'startsWith', 'endsWith', 'matches']);
-const token = /\s*(?:(\d+\.\d+|\d+)|("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')|([A-Za-z_]\w*)|(\|\||&&|==|!=|<=|>=|[<>+\-*/%!?:.,()[\]]))/y;
+const token =
+  /\s*(?:(\d+\.\d+|\d+)|("(?:[^"\\\n]|\\[\\"'nrt])*"|'(?:[^'\\\n]|\\[\\"'nrt])*')|([A-Za-z_]\w*)|(\|\||&&|==|!=|<=|>=|[<>+\-*/%!?:.,()[\]]))/y;
 
 /** Undefined when it is one; else what is wrong. */
 export function celProblem(text: string): string | undefined {
@@ -99,7 +100,7 @@ class Parser {
     if (name !== 'matches') return;
     if (!/^["']/.test(argument)) throw new Error('matches takes a literal');
     try {
-      RE2JS.compile(argument.slice(1, -1));
+      RE2JS.compile(argument.slice(1, -1).replaceAll(/\\([\\"'])/g, '$1'));
     } catch {
       throw new Error(`has a regular expression that RE2 does not take: ${argument}`);
     }
@@ -118,11 +119,24 @@ class Parser {
       return this.#expect(']');
     }
     if (/^[\d"']/.test(next) || next === 'true' || next === 'false' || next === 'null') return;
-    if ((next === 'has' || next === 'size') && this.#take('(')) {
+    if (next === 'has' && this.#take('(')) return this.#field();
+    if (next === 'size' && this.#take('(')) {
       this.expression();
       return this.#expect(')');
     }
     if (!roots.has(next)) throw new Error(`has ${next}, where one of ${[...roots].join(', ')} should be`);
+  }
+
+  /** What `has` takes: a name after a dot, and no index. */
+  #field(): void {
+    const root = this.#next();
+    if (!roots.has(root)) throw new Error(`has ${root} in has(), where one of ${[...roots].join(', ')} should be`);
+    do {
+      this.#expect('.');
+      const name = this.#next();
+      if (!/^[A-Za-z_]\w*$/.test(name)) throw new Error(`has ${name} after a dot, where a name should be`);
+    } while (this.#peek() === '.');
+    this.#expect(')');
   }
 
   #peek(): string | undefined {

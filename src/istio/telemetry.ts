@@ -16,6 +16,7 @@ import {
   istioRequestLabels,
 } from '../ir/telemetry.ts';
 import type { Telemetry, TelemetryAccessLogging } from '../kube/types/istio-telemetry.ts';
+import { defaultFields, defaultFormat, isAccessLogFormat } from './access-log-format.ts';
 import { celProblem } from './cel.ts';
 import type { Mesh } from './mesh.ts';
 import { type PolicyPlace, parseTargets, targetKeysOf } from './policy-target.ts';
@@ -115,48 +116,10 @@ function metricsOf({ providers = [], overrides = [], reportingInterval }: Metric
   });
 }
 
-/** Text as Istio has it for access logs, with the identity of the client at its end. */
-const defaultFormat =
-  '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% ' +
-  '%CONNECTION_TERMINATION_DETAILS% "%UPSTREAM_TRANSPORT_FAILURE_REASON%" %BYTES_RECEIVED% %BYTES_SENT% %DURATION% ' +
-  '%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" "%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" ' +
-  '"%UPSTREAM_HOST%" %UPSTREAM_CLUSTER% %UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% ' +
-  '%REQUESTED_SERVER_NAME% %ROUTE_NAME% %FILTER_STATE(io.istio.peer_principal:PLAIN)%\n';
-
-const defaultFields = {
-  start_time: '%START_TIME%',
-  method: '%REQ(:METHOD)%',
-  path: '%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%',
-  protocol: '%PROTOCOL%',
-  response_code: '%RESPONSE_CODE%',
-  response_flags: '%RESPONSE_FLAGS%',
-  response_code_details: '%RESPONSE_CODE_DETAILS%',
-  connection_termination_details: '%CONNECTION_TERMINATION_DETAILS%',
-  upstream_transport_failure_reason: '%UPSTREAM_TRANSPORT_FAILURE_REASON%',
-  bytes_received: '%BYTES_RECEIVED%',
-  bytes_sent: '%BYTES_SENT%',
-  duration: '%DURATION%',
-  upstream_service_time: '%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%',
-  x_forwarded_for: '%REQ(X-FORWARDED-FOR)%',
-  user_agent: '%REQ(USER-AGENT)%',
-  request_id: '%REQ(X-REQUEST-ID)%',
-  authority: '%REQ(:AUTHORITY)%',
-  upstream_host: '%UPSTREAM_HOST%',
-  upstream_cluster: '%UPSTREAM_CLUSTER%',
-  upstream_local_address: '%UPSTREAM_LOCAL_ADDRESS%',
-  downstream_local_address: '%DOWNSTREAM_LOCAL_ADDRESS%',
-  downstream_remote_address: '%DOWNSTREAM_REMOTE_ADDRESS%',
-  requested_server_name: '%REQUESTED_SERVER_NAME%',
-  route_name: '%ROUTE_NAME%',
-  peer_principal: '%FILTER_STATE(io.istio.peer_principal:PLAIN)%',
-} as const;
-
-/** Commands that need no argument, or one in parentheses: anything else Envoy refuses, and with it the whole listener. */
-const plainFormat = /^(?:[^%]|%%|%[A-Z_]+(?:\([A-Za-z0-9_.:?&,/ -]*\))?(?::[0-9]+)?%)*$/;
-
 /** Where a provider writes, and what; undefined for one that does anything else, or whose format Envoy might refuse. */
 function accessLogOf(name: string, mesh: Mesh): Pick<AccessLog, 'path' | 'format'> | undefined {
-  const ofMesh = mesh.accessLog.json ? ({ json: defaultFields } as const) : ({ text: mesh.accessLog.text ?? defaultFormat } as const);
+  const { text = defaultFormat } = mesh.accessLog;
+  const ofMesh = mesh.accessLog.json ? { json: defaultFields } : { text: isAccessLogFormat(text) ? text : defaultFormat };
   if (name === 'envoy') return { path: mesh.accessLog.path ?? '/dev/stdout', format: ofMesh };
   const provider = mesh.extensionProviders.find((p) => p.name === name)?.envoyFileAccessLog;
   if (!provider) return undefined;
@@ -166,7 +129,7 @@ function accessLogOf(name: string, mesh: Mesh): Pick<AccessLog, 'path' | 'format
     ? { json: Object.fromEntries(fields.map(([k, v]) => [k, String(v)])) }
     : { text: logFormat?.text === undefined ? defaultFormat : logFormat.text.endsWith('\n') ? logFormat.text : `${logFormat.text}\n` };
   const texts = 'text' in format ? [format.text] : Object.values(format.json);
-  return texts.every((t) => plainFormat.test(t)) ? { path, format } : undefined;
+  return texts.every(isAccessLogFormat) ? { path, format } : undefined;
 }
 
 /** Whether it holds at a waypoint, and how near: the smaller the further. Undefined: it does not. */

@@ -1,0 +1,97 @@
+import { expect, test } from 'vitest';
+import type { Telemetry } from '../kube/types/istio-telemetry.ts';
+import { defaultMesh } from './mesh.ts';
+import { parseTelemetry, telemetryOf } from './telemetry.ts';
+
+const place = { gateway: { namespace: 'demo', name: 'wp' }, gatewayClass: 'kgateway-waypoint' };
+const gateway = { group: 'gateway.networking.k8s.io', kind: 'Gateway', name: 'wp' };
+const gatewayClass = { group: 'gateway.networking.k8s.io', kind: 'GatewayClass', name: 'kgateway-waypoint' };
+
+const telemetry = (name: string, namespace: string, spec: Telemetry['spec'], created = '2026-01-01'): Telemetry => ({
+  apiVersion: 'telemetry.istio.io/v1',
+  kind: 'Telemetry',
+  metadata: { name, namespace, creationTimestamp: created },
+  ...(spec && { spec }),
+});
+
+function held(...all: readonly Telemetry[]) {
+  const parsed = all.flatMap((t) => parseTelemetry(t, defaultMesh) ?? []);
+  const { telemetry: found, holding } = telemetryOf(parsed, place, defaultMesh);
+  return { ...found, holding: holding.map((h) => h.name) };
+}
+
+const logs = (filter: string) => ({ accessLogging: [{ filter: { expression: filter } }] });
+
+test('without any, all metrics and no access log', () => {
+  expect(held()).toEqual({ disabled: [], removedLabels: {}, accessLogs: [], holding: [] });
+});
+
+test('the nearest access logging wins whole: root namespace, namespace, class, Gateway; of two alike the older', () => {
+  const root = telemetry('root', 'istio-system', logs('response.code == 1'));
+  const namespace = telemetry('ns', 'demo', logs('response.code == 2'));
+  const ofClass = telemetry('class', 'istio-system', { targetRefs: [gatewayClass], ...logs('response.code == 3') });
+  const young = telemetry('young', 'demo', { targetRefs: [gateway], ...logs('response.code == 4') }, '2026-02-02');
+  const old = telemetry('old', 'demo', { targetRefs: [gateway], ...logs('response.code == 5') });
+  const filterOf = (...all: readonly Telemetry[]) => held(...all).accessLogs.map((l) => l.filter);
+  expect(filterOf(root)).toEqual(['response.code == 1']);
+  expect(filterOf(namespace, root)).toEqual(['response.code == 2']);
+  expect(filterOf(ofClass, namespace, root)).toEqual(['response.code == 3']);
+  expect(filterOf(old, ofClass, young, namespace, root)).toEqual(['response.code == 5']);
+  expect(held(old, root, young).holding).toEqual(['root', 'young', 'old']);
+});
+
+test('those of other namespaces, Gateways and workloads do not hold', () => {
+  const others = [
+    telemetry('other', 'other', logs('true')),
+    telemetry('elsewhere', 'other', { targetRefs: [gateway], ...logs('true') }),
+    telemetry('workload', 'demo', { selector: { matchLabels: { app: 'echo' } }, ...logs('true') }),
+    telemetry('service', 'demo', { targetRefs: [{ kind: 'Service', name: 'echo' }], ...logs('true') }),
+  ];
+  expect(held(...others)).toMatchObject({ accessLogs: [], holding: [] });
+});
+
+test('overrides of metrics add up, and the nearer one may take back', () => {
+  const root = telemetry('root', 'istio-system', {
+    metrics: [
+      { overrides: [{ match: { metric: 'ALL_METRICS' }, disabled: true }, { tagOverrides: { source_app: { operation: 'REMOVE' } } }] },
+    ],
+  });
+  const near = telemetry('near', 'demo', {
+    metrics: [
+      { overrides: [{ match: { metric: 'REQUEST_COUNT' }, disabled: false, tagOverrides: { response_flags: { operation: 'REMOVE' } } }] },
+      { overrides: [{ match: { metric: 'REQUEST_DURATION', mode: 'CLIENT' }, disabled: false }] },
+    ],
+  });
+  const found = held(near, root);
+  expect(found.disabled).not.toContain('REQUEST_COUNT');
+  expect(found.disabled).toContain('REQUEST_DURATION');
+  expect(found.removedLabels.REQUEST_COUNT).toEqual(['response_flags', 'source_app']);
+});
+
+test.each<[Telemetry['spec'], string]>([
+  [{ tracing: [{}] }, 'spec.tracing'],
+  [{ accessLogging: [{ providers: [{ name: 'otel' }] }] }, 'spec.accessLogging[0].providers'],
+  [{ accessLogging: [{ filter: { expression: 'x' } }] }, 'spec.accessLogging[0].filter.expression'],
+  [{ metrics: [{ providers: [{ name: 'stackdriver' }] }] }, 'spec.metrics[0].providers'],
+  [{ metrics: [{ reportingInterval: '5s' }] }, 'spec.metrics[0].reportingInterval'],
+  [{ metrics: [{ overrides: [{ match: { customMetric: 'mine' } }] }] }, 'spec.metrics[0].overrides[0].match'],
+  [{ metrics: [{ overrides: [{ tagOverrides: { x: { value: 'request.host' } } }] }] }, 'spec.metrics[0].overrides[0].tagOverrides[x]'],
+  [{ targetRefs: [{ kind: 'Service', name: 'echo' }] }, 'spec.targetRefs[0]'],
+])('%j is said to be left out', (spec, field) => {
+  expect(parseTelemetry(telemetry('t', 'demo', spec), defaultMesh)?.problems.map((p) => p.field)).toEqual([field]);
+});
+
+test.each([
+  ['%REQ(:PATH)% %% %RESPONSE_CODE%\n', true],
+  ['%REQ(X-A?Y-B):10%', true],
+  ['%DYNAMIC_METADATA(a.b:c)% %START_TIME%', true],
+  ['plain', true],
+  ['%NOT_A_COMMAND%', false],
+  ['%REQ%', false],
+  ['50%', false],
+  ['%RESPONSE_CODE(x)%', false],
+])('a format as %j is taken: %s', (text, taken) => {
+  const mesh = { ...defaultMesh, extensionProviders: [{ name: 'own', envoyFileAccessLog: { logFormat: { text } } }] };
+  const parsed = parseTelemetry(telemetry('t', 'demo', { accessLogging: [{ providers: [{ name: 'own' }] }] }), mesh);
+  expect(parsed?.problems).toHaveLength(taken ? 0 : 1);
+});
