@@ -7,6 +7,7 @@
  * part of its policy missing. All other rules keep serving.
  */
 import type { Cluster } from '../ir/backend.ts';
+import { describeRef } from '../ir/object-ref.ts';
 import type { HeaderModifier, RoutePolicies } from '../ir/policy.ts';
 import type { HttpMatch, Mirror, PathRewrite, Redirect, RouteAction, RouteRule, WeightedBackend } from '../ir/route.ts';
 import type { Ctx } from '../krt/index.ts';
@@ -28,7 +29,7 @@ import type { BackendTlsPolicies } from './backendtlspolicy.ts';
 import type { UnresolvedReason } from './conditions.ts';
 import { delegates } from './delegation.ts';
 import type { GrantSubject } from './referencegrant.ts';
-import { sessionOf } from './session-persistence.ts';
+import { choosesByRequest, sessionOf } from './session-persistence.ts';
 
 export interface UnresolvedRef {
   readonly reason: UnresolvedReason;
@@ -156,8 +157,9 @@ export function translateRule(ctx: Ctx, inputs: RuleInputs, from: GrantSubject, 
     return backend ? [{ cluster: backend.cluster, millionths: mirrorShare(mirror) }] : [];
   });
 
-  if (session && backends.some((b) => clusters.find((c) => c.name === b.cluster)?.inference === 'pool')) {
-    const message = 'cannot go with an InferencePool, whose endpoint picker chooses the endpoint of each request; remove one of the two';
+  const unfit = session && clusters.filter((c) => backends.some((b) => b.cluster === c.name)).find(choosesByRequest);
+  if (unfit) {
+    const message = `cannot go with ${describeRef(unfit.origin)}, whose endpoint each request chooses anew; remove one of the two`;
     replaced.push({ field: `${id.field}.sessionPersistence`, message });
   }
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { SessionPersistence } from '../kube/types/gateway-api.ts';
 import type { Problem } from '../policy/problem.ts';
-import { sessionOf } from './session-persistence.ts';
+import { choosesByRequest, sessionOf } from './session-persistence.ts';
 
 const translate = (spec: SessionPersistence, rule = 'httproute/default/r/0') => {
   const problems: Problem[] = [];
@@ -44,4 +44,19 @@ test.each<[SessionPersistence, string]>([
       .problems.map((p) => p.message)
       .join(),
   ).toContain(message);
+});
+
+test('what chooses an endpoint for each request takes no sessions', () => {
+  const service = {
+    name: 'c',
+    statName: 'c',
+    protocol: 'http1',
+    service: 'default/a',
+    portName: 'http',
+    origin: { group: '', kind: 'Service', namespace: 'default', name: 'a' },
+  } as const;
+  expect(choosesByRequest(service)).toBe(false);
+  expect(choosesByRequest({ ...service, discovery: { from: 'static', endpoints: [] } })).toBe(false);
+  expect(choosesByRequest({ ...service, inference: 'pool' })).toBe(true);
+  expect(choosesByRequest({ ...service, discovery: { from: 'host' } })).toBe(true);
 });

@@ -1,5 +1,6 @@
 /** sessionPersistence of HTTPRoute and GRPCRoute rules -> Session. Source: Gateway API, GEP-1619. */
 import { createHash } from 'node:crypto';
+import type { Cluster } from '../ir/backend.ts';
 import type { Session } from '../ir/session.ts';
 import type { SessionPersistence } from '../kube/types/gateway-api.ts';
 import { durationMs, invalidDuration } from '../policy/duration.ts';
@@ -59,4 +60,9 @@ function lifetimeMs(spec: SessionPersistence, field: string, problems: Problem[]
     problems.push({ field: at, message: `${text} is too short for a cookie; use at least 1s` });
   }
   return ms;
+}
+
+/** True of backends that a session cannot be tied to an endpoint of: an endpoint picker chooses, or the host that the request names. */
+export function choosesByRequest({ inference, discovery }: Cluster): boolean {
+  return inference === 'pool' || discovery?.from === 'host' || discovery?.from === 'original-destination';
 }
