@@ -82,7 +82,7 @@ function reportOf(
   const unfitRules = route.parents.length > 0 ? [] : rules.filter((i) => serving.every((p) => p.matches[i]?.length === 0));
   const partially = [
     ...unfitRules.map((i) => `spec.rules[${i}]: no match lies within the rule of a parent that delegates to the route`),
-    ...(complete ? [] : ['more rules delegate to the route than are followed; it serves below the first of them']),
+    ...(complete ? [] : ['more rules lead to the route than are followed; name its parents in parentRefs']),
   ];
   return unresolved.length > 0 || partially.length > 0 ? { unresolved, partially } : undefined;
 }

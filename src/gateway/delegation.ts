@@ -146,8 +146,14 @@ interface AscentStep {
   readonly ref: DelegatingRef;
 }
 
-/** A bound on the rules looked at for one child: parents that delegate to each other could make the ways up as many as one likes. */
-const maxSteps = 500;
+/**
+ * A bound on the rules looked at above the parents of a child: routes that delegate to each other could make the ways up as many as one likes.
+ * Parents share it evenly, so that none of them can use up what another one needs.
+ */
+const maxStepsAbove = 100;
+const minStepsAbove = 2;
+/** Parents that are on no Gateway by themselves. */
+const maxUnattached = 100;
 
 export interface Ascents {
   readonly ascents: readonly Ascent[];
@@ -158,30 +164,58 @@ export interface Ascents {
 /** Finds the ways up from a route. A way never visits a route twice, so that cycles end. */
 export function ascentsOf(ctx: Ctx, inputs: DelegationInputs, child: RouteParents): Ascents {
   const ascents: Ascent[] = [];
-  let budget = maxSteps;
-  const climb = (route: RouteParents, below: readonly AscentStep[]): void => {
-    for (const parent of parentsOf(ctx, inputs, route)) {
-      if (parent.key === child.key || below.some((s) => s.parent.key === parent.key)) continue;
-      const selectors = selectorsOf(route);
-      for (const ref of parent.delegation?.refs ?? []) {
-        if (!selectors.includes(ref.selector)) continue;
-        if (budget-- <= 0) return;
-        const steps = [...below, { parent, ref }];
-        const attachments = inputs.settled(ctx, parent).filter((a) => a.listeners.length > 0);
-        if (attachments.length > 0) ascents.push({ steps, attachments });
-        // What has hostnames of its own serves by itself alone.
-        if (!parent.delegation?.hostnames) climb(parent, steps);
+  let complete = true;
+  const delegating = delegatingTo(ctx, inputs);
+  const visit = (steps: readonly AscentStep[], parent: RouteParents): void => {
+    const attachments = inputs.settled(ctx, parent).filter((a) => a.listeners.length > 0);
+    if (attachments.length > 0) ascents.push({ steps, attachments });
+  };
+  const climb = (below: readonly AscentStep[], from: RouteParents, budget: { left: number }): void => {
+    // What has hostnames of its own serves by itself alone.
+    if (from.delegation?.hostnames) return;
+    for (const step of stepsUp(delegating, from)) {
+      if (step.parent.key === child.key || below.some((s) => s.parent.key === step.parent.key)) continue;
+      if (budget.left-- <= 0) {
+        complete = false;
+        return;
       }
+      const steps = [...below, step];
+      visit(steps, step.parent);
+      climb(steps, step.parent, budget);
     }
   };
-  climb(child, []);
-  return { ascents, complete: budget >= 0 };
+  const all = [...stepsUp(delegating, child)].filter((s) => s.parent.key !== child.key);
+  const attached = all.filter((s) => s.parent.parents.length > 0);
+  const others = all.filter((s) => s.parent.parents.length === 0);
+  if (others.length > maxUnattached) complete = false;
+  const nearest = [...attached, ...others.slice(0, maxUnattached)];
+  for (const step of nearest) {
+    visit([step], step.parent);
+    climb([step], step.parent, { left: Math.max(minStepsAbove, Math.floor(maxStepsAbove / nearest.length)) });
+  }
+  return { ascents, complete };
 }
 
-/** The routes that may delegate to a route and do. */
-function parentsOf(ctx: Ctx, inputs: DelegationInputs, route: RouteParents): readonly RouteParents[] {
-  const found = selectorsOf(route).flatMap((is) => ctx.fetch(inputs.candidates, { index: inputs.bySelector, is }));
-  return [...new Set(found)].filter((parent) => mayDelegate(parent, route)).sort((a, b) => compareText(a.key, b.key));
+/** The rules that delegate to a route, where it consents; one after the other, as few of many may be asked for. */
+function* stepsUp(delegating: (selector: string) => readonly AscentStep[], route: RouteParents): Generator<AscentStep> {
+  for (const selector of selectorsOf(route)) {
+    for (const step of delegating(selector)) if (mayDelegate(step.parent, route)) yield step;
+  }
+}
+
+/** Finds the rules by selector, each once in a run: those of a wildcard are the same for all routes of its namespace. */
+function delegatingTo(ctx: Ctx, inputs: DelegationInputs): (selector: string) => readonly AscentStep[] {
+  const known = new Map<string, readonly AscentStep[]>();
+  return (is) => {
+    const found =
+      known.get(is) ??
+      ctx
+        .fetch(inputs.candidates, { index: inputs.bySelector, is })
+        .toSorted((a, b) => compareText(a.key, b.key))
+        .flatMap((parent) => (parent.delegation?.refs ?? []).flatMap((ref) => (ref.selector === is ? [{ parent, ref }] : [])));
+    known.set(is, found);
+    return found;
+  };
 }
 
 /** The path of an ascent, with the matches of all rules on the way. */
