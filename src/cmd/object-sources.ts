@@ -29,6 +29,7 @@ export function objectSources(sources: ObjectSources): Readonly<Record<string, S
     AuthorizationPolicy: sources.authorizationPolicies,
     ServiceEntry: sources.serviceEntries,
     WorkloadEntry: sources.workloadEntries,
+    DestinationRule: sources.destinationRules,
     Pod: sources.pods,
     InferencePool: sources.inferencePools,
     RequestAuthentication: sources.requestAuthentications,

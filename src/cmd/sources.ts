@@ -19,7 +19,7 @@ import type {
 } from '../kube/types/gateway-api.ts';
 import type { XListenerSet } from '../kube/types/gateway-api-legacy.ts';
 import type { InferencePool } from '../kube/types/inference.ts';
-import type { ServiceEntry, WorkloadEntry } from '../kube/types/istio-networking.ts';
+import type { DestinationRule, ServiceEntry, WorkloadEntry } from '../kube/types/istio-networking.ts';
 import type { AuthorizationPolicy, RequestAuthentication } from '../kube/types/istio-security.ts';
 import type { Telemetry } from '../kube/types/istio-telemetry.ts';
 import { type KubeObject, keyOf } from '../kube/types/meta.ts';
@@ -57,6 +57,7 @@ export interface ObjectSources {
   /** These of Istio's mesh are empty unless waypoints are enabled. */
   readonly serviceEntries: Source<ServiceEntry>;
   readonly workloadEntries: Source<WorkloadEntry>;
+  readonly destinationRules: Source<DestinationRule>;
   /** All with waypoints, else those of InferencePools. */
   readonly pods: Source<Pod>;
   /** Empty unless inference is enabled. */
@@ -107,6 +108,7 @@ export function createSources(g: Graph): Sources {
     // Its addresses come by status.
     serviceEntries: versioned<ServiceEntry>('ServiceEntry'),
     workloadEntries: objects<WorkloadEntry>('WorkloadEntry'),
+    destinationRules: objects<DestinationRule>('DestinationRule'),
     pods: versioned<Pod>('Pod'),
     inferencePools: objects<InferencePool>('InferencePool'),
     requestAuthentications: objects<RequestAuthentication>('RequestAuthentication'),

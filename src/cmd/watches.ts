@@ -10,6 +10,7 @@ import {
   BackendTLSPolicies,
   Backends,
   ConfigMaps,
+  DestinationRules,
   DirectResponses,
   EndpointSlices,
   GatewayClasses,
@@ -69,7 +70,7 @@ export const watched: readonly Resource[] = [
 ];
 
 /** Kinds that are watched for waypoints alone. Those of Istio may not be installed: then there are none. */
-export const watchedForWaypoints: readonly Resource[] = [ServiceEntries, WorkloadEntries, Pods, Telemetries];
+export const watchedForWaypoints: readonly Resource[] = [ServiceEntries, WorkloadEntries, DestinationRules, Pods, Telemetries];
 
 /** Kinds that are watched for inference alone. Likewise. */
 export const watchedForInference: readonly Resource[] = [InferencePools];

@@ -27,6 +27,7 @@ import type { Binding, Bound } from '../xds/translate/listener.ts';
 import { meshConfigs, secured } from './security.ts';
 import { observed } from './telemetry.ts';
 import type { Sources } from './sources.ts';
+import { trafficRules } from './traffic.ts';
 
 /** What differs between a cluster and a folder. */
 export interface Surroundings {
@@ -74,14 +75,20 @@ export function wire(g: Graph, sources: Sources, surroundings: Surroundings): Wi
     proxyName,
   );
   const { telemetryStatuses, ...told } = observed(g, sources, { ...api, ...authorized }, meshConfig);
-  const resources = xdsResources(g, { ...api, ...authorized, ...told, ...senders }, surroundings.bind, surroundings.identityFolder);
+  const { trafficStatuses, ...treated } = trafficRules(g, sources, api, mesh, (ctx) => ctx.fetchOne(meshConfig, meshKey));
+  const resources = xdsResources(
+    g,
+    { ...api, ...authorized, ...told, ...senders, ...treated },
+    surroundings.bind,
+    surroundings.identityFolder,
+  );
   const rejected = rejectedObjects(g, sources, resources);
   const statuses = gatewayApiStatuses(g, inputs, api, {
     addresses: surroundings.addresses(api.gateways),
     rejected: rejected.index('object', (r) => [refKey(r.object)]),
     deployProblems: sources.deployProblems,
   });
-  const all = join(g, { name: 'AllStatuses' }, [statuses, policyStatuses, telemetryStatuses]);
+  const all = join(g, { name: 'AllStatuses' }, [statuses, policyStatuses, telemetryStatuses, trafficStatuses]);
   return { wanted, wantedJwks, api, ...(mesh && { mesh }), resources, statuses: all };
 }
 

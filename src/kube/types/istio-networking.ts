@@ -65,7 +65,16 @@ export interface OutlierDetection {
 export interface TrafficPolicySettings {
   readonly loadBalancer?: {
     readonly simple?: string;
-    readonly consistentHash?: Readonly<Record<string, unknown>>;
+    readonly consistentHash?: {
+      readonly httpHeaderName?: string;
+      readonly httpQueryParameterName?: string;
+      readonly useSourceIp?: boolean;
+      readonly httpCookie?: { readonly name: string; readonly path?: string; readonly ttl?: string };
+      readonly ringHash?: { readonly minimumRingSize?: number };
+      readonly maglev?: { readonly tableSize?: number };
+      /** Deprecated by Istio; ringHash wins. */
+      readonly minimumRingSize?: number;
+    };
     readonly localityLbSetting?: {
       readonly enabled?: boolean;
       readonly failover?: readonly { readonly from?: string; readonly to?: string }[];
@@ -75,7 +84,13 @@ export interface TrafficPolicySettings {
     readonly warmup?: Readonly<Record<string, unknown>>;
   };
   readonly connectionPool?: {
-    readonly tcp?: { readonly maxConnections?: number; readonly connectTimeout?: string; readonly idleTimeout?: string };
+    readonly tcp?: {
+      readonly maxConnections?: number;
+      readonly connectTimeout?: string;
+      readonly idleTimeout?: string;
+      readonly maxConnectionDuration?: string;
+      readonly tcpKeepalive?: { readonly probes?: number; readonly time?: string; readonly interval?: string };
+    };
     readonly http?: {
       readonly http1MaxPendingRequests?: number;
       readonly http2MaxRequests?: number;
@@ -83,6 +98,7 @@ export interface TrafficPolicySettings {
       readonly maxRetries?: number;
       readonly idleTimeout?: string;
       readonly h2UpgradePolicy?: string;
+      readonly maxConcurrentStreams?: number;
     };
   };
   readonly outlierDetection?: OutlierDetection;

@@ -1,4 +1,5 @@
 /** [Cluster] -> Envoy Cluster; [Endpoints] -> ClusterLoadAssignment. One of each for all routes and Gateways that lead there. */
+import type { ClusterTraffic } from '../../ir/traffic.ts';
 import type { Cluster, Endpoint, Endpoints, Place } from '../../ir/backend.ts';
 import {
   type Cluster as EnvoyCluster,
@@ -7,7 +8,6 @@ import {
   Cluster_DiscoveryType,
   Cluster_DnsLookupFamily,
   type LocalityLbEndpoints,
-  any,
   encode,
 } from '../proto/index.ts';
 import { dynamicForwardProxy } from './dynamic-forward-proxy.ts';
@@ -15,6 +15,7 @@ import { tunnelEndpoint, tunnelTransport } from './hbone-upstream.ts';
 import { inferenceOptions } from './inference-cluster.ts';
 import { lambdaOptions } from './lambda.ts';
 import { clusterFacts, endpointFacts } from './service-facts.ts';
+import { httpOptions, trafficOptions } from './cluster-traffic.ts';
 import { originalDestination } from './original-destination.ts';
 import { upstreamTlsSocket } from './upstream-tls.ts';
 import { overAds } from './values.ts';
@@ -27,14 +28,17 @@ export interface ClusterVariant {
   readonly tunnels?: boolean;
   /** True: no ztunnel takes the connections of the proxy. */
   readonly uncaptured?: boolean;
+  /** How they treat the backend. */
+  readonly traffic?: ClusterTraffic | undefined;
 }
 
 /** The bytes of a cluster. */
 export function encodeCluster(
   cluster: Pick<Cluster, 'name' | 'statName'> & Partial<Cluster>,
-  { clientCertificate, tunnels = false, uncaptured = false }: ClusterVariant = {},
+  { clientCertificate, tunnels = false, uncaptured = false, traffic }: ClusterVariant = {},
 ): Uint8Array {
-  const tls = cluster.tls && upstreamTlsSocket(cluster.tls, cluster.protocol ?? 'http1', clientCertificate);
+  const asked = cluster.tls ?? traffic?.tls;
+  const tls = asked && upstreamTlsSocket(asked, traffic?.http2 ? 'http2' : (cluster.protocol ?? 'http1'), clientCertificate);
   const transport = tunnels ? tunnelTransport(tls) : tls;
   const metadata = clusterFacts(cluster);
   const message: EnvoyCluster = {
@@ -48,16 +52,15 @@ export function encodeCluster(
     ...(cluster.inference && inferenceOptions[cluster.inference]),
     ...(cluster.lambda && lambdaOptions(cluster.lambda)),
     ...(transport && { transport_socket: transport }),
-    ...(cluster.protocol === 'http2' &&
-      cluster.discovery?.from !== 'host' && {
-        typed_extension_protocol_options: {
-          'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': any('envoy.extensions.upstreams.http.v3.HttpProtocolOptions', {
-            explicit_http_config: { http2_protocol_options: {} },
-          }),
-        },
-      }),
+    ...httpOptions(cluster.tls ? traffic && withoutTls(traffic) : traffic, cluster),
+    ...(traffic && trafficOptions(traffic, cluster)),
   };
   return encode('envoy.config.cluster.v3.Cluster', message);
+}
+
+/** A BackendTLSPolicy wins. */
+function withoutTls({ tls: _, ...traffic }: ClusterTraffic): ClusterTraffic {
+  return traffic;
 }
 
 /** Where a cluster has its endpoints from. */

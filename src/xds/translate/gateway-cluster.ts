@@ -8,6 +8,7 @@ import type { ClientCertificate, Cluster, Endpoints } from '../../ir/backend.ts'
 import { type CapturedIngress, type HboneWorkload, type MeshSender, type ServiceAddress, familyOf } from '../../ir/mesh-sender.ts';
 import { tcpPortOfCluster } from '../../ir/names.ts';
 import type { ObjectRef } from '../../ir/object-ref.ts';
+import type { ClusterTraffic } from '../../ir/traffic.ts';
 import { compareText } from '../../ir/precedence.ts';
 import type { SharedCluster } from '../../ir/tcp.ts';
 import { type Collection, type Ctx, type Graph, type Index, deepEqual, join, map } from '../../krt/index.ts';
@@ -26,6 +27,8 @@ export interface GatewayClusterInputs {
   readonly meshSenders: Collection<MeshSender>;
   /** By Service. */
   readonly ingressAddresses: Collection<ServiceAddress>;
+  /** How the proxies of a Gateway treat a backend. */
+  readonly trafficOf: (ctx: Ctx, scope: string, cluster: Cluster) => ClusterTraffic | undefined;
   /** By address. */
   readonly hboneWorkloads: Index<HboneWorkload>;
 }
@@ -75,9 +78,12 @@ export function gatewayClusters(g: Graph, ir: GatewayClusterInputs): Collection<
 function ownCluster(ctx: Ctx, ir: GatewayClusterInputs, scope: string, name: string): Uint8Array | undefined {
   const clientCertificate = ctx.fetchOne(ir.clientCertificates, scope)?.secret;
   const sender = ctx.fetchOne(ir.meshSenders, scope);
-  const cluster = clientCertificate !== undefined || sender ? ctx.fetchOne(ir.clusters, name) : undefined;
+  const cluster = ctx.fetchOne(ir.clusters, name);
   if (!cluster) return undefined;
-  if (sender?.by === 'hbone') return encodeCluster(cluster, { clientCertificate, tunnels: hasAddresses(cluster), uncaptured: true });
+  const traffic = ir.trafficOf(ctx, scope, cluster);
+  if (sender?.by === 'hbone')
+    return encodeCluster(cluster, { clientCertificate, tunnels: hasAddresses(cluster), uncaptured: true, traffic });
+  if (traffic) return encodeCluster(cluster, { clientCertificate, traffic });
   if (!cluster.tls) return undefined;
   if (sender?.whole && addressThrough(ctx, ir, sender, name) !== undefined) {
     // The waypoint has to read the request, and speaks TLS to the backend itself; up to it ztunnel encrypts.

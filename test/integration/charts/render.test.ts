@@ -182,6 +182,7 @@ describe('rights', () => {
       'authorizationpolicies.security.istio.io',
       'requestauthentications.security.istio.io',
       'inferencepools.inference.networking.k8s.io',
+      'destinationrules.networking.istio.io',
       'telemetries.telemetry.istio.io',
       'backends.gateway.kgateway.dev',
     ];

@@ -1,0 +1,70 @@
+/**
+ * DestinationRules at waypoints.
+ *
+ *   DestinationRules ─> TrafficRules, by namespace ─┬─> trafficOf(waypoint, cluster) ─> clusters of that waypoint
+ *   BoundServices ──────────────────────────────────┴─> statuses: what of a rule has no effect
+ */
+import type { GatewayApi } from '../gateway/collections.ts';
+import type { Cluster } from '../ir/backend.ts';
+import type { StatusReport } from '../ir/report.ts';
+import { refKey } from '../ir/object-ref.ts';
+import type { ClusterTraffic } from '../ir/traffic.ts';
+import { acceptedCondition } from '../istio/authorization-status.ts';
+import { type TrafficRule, covers, parseDestinationRule, ruleFor, trafficOfPort } from '../istio/destinationrule.ts';
+import { type Mesh, defaultMesh } from '../istio/mesh.ts';
+import { type Collection, type Ctx, type Graph, map } from '../krt/index.ts';
+import type { MeshApi } from '../waypoint/collections.ts';
+import type { Sources } from './sources.ts';
+
+export interface TrafficRules {
+  /** What holds for a cluster at a Gateway; undefined: nothing, as for every Gateway that is no waypoint. */
+  readonly trafficOf: (ctx: Ctx, scope: string, cluster: Cluster) => ClusterTraffic | undefined;
+  readonly trafficStatuses: Collection<StatusReport>;
+}
+
+/** Builds the collections. */
+export function trafficRules(
+  g: Graph,
+  sources: Pick<Sources, 'destinationRules'>,
+  { gateways }: Pick<GatewayApi, 'gateways'>,
+  mesh: MeshApi | undefined,
+  meshConfig: (ctx: Ctx) => Mesh | undefined,
+): TrafficRules {
+  const rules = map(g, sources.destinationRules, { name: 'TrafficRules' }, (_ctx, rule) => parseDestinationRule(rule));
+  const byNamespace = rules.index('namespace', (r) => [r.ref.namespace]);
+  const waypoints = map(g, gateways, { name: 'WaypointNamespaces' }, (_ctx, { key, ref, waypoint }) =>
+    waypoint ? { key, namespace: ref.namespace } : undefined,
+  );
+  const trafficOf: TrafficRules['trafficOf'] = (ctx, scope, { name, origin, discovery }) => {
+    const waypoint = ctx.fetchOne(waypoints, scope);
+    const [direction, port, , host = ''] = name.split('|');
+    if (!waypoint || direction !== 'outbound') return undefined;
+    const root = (meshConfig(ctx) ?? defaultMesh).rootNamespace;
+    const rule = ruleFor({ client: waypoint.namespace, service: origin.namespace, root, host }, (namespace) =>
+      ctx.fetch(rules, { index: byNamespace, is: namespace }),
+    );
+    const named = discovery?.from === 'host' || host.startsWith('*') ? undefined : host;
+    return rule && trafficOfPort(rule, Number(port), named);
+  };
+  const statuses = map(g, rules, { name: 'TrafficStatuses', key: (r: StatusReport) => refKey(r.object) }, (ctx, rule) => {
+    const served = mesh !== undefined && rule.problems.length > 0 && isServed(ctx, mesh, rule);
+    return report(rule, served);
+  });
+  return { trafficOf, trafficStatuses: statuses };
+}
+
+function isServed(ctx: Ctx, { boundServices }: MeshApi, rule: TrafficRule): boolean {
+  return ctx.fetch(boundServices, { where: (b) => covers(rule.host, b.service.host) }).length > 0;
+}
+
+/** Of a rule without problems, or that concerns nothing of ours, nothing is said. */
+function report({ ref, generation, problems }: TrafficRule, served: boolean): StatusReport {
+  const message = problems.map((p) => `${p.field} ${p.message}`).join('; ');
+  return {
+    form: 'conditions',
+    object: ref,
+    generation,
+    owned: [acceptedCondition],
+    conditions: served ? [{ type: acceptedCondition, status: 'False', reason: 'UnsupportedValue', message }] : [],
+  };
+}

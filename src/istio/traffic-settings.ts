@@ -1,0 +1,182 @@
+/** The settings of a DestinationRule, field by field: [TrafficPolicySettings] -> ClusterTraffic, and what of it has no effect here. */
+import type { UpstreamTls } from '../ir/backend.ts';
+import type { ObjectRef } from '../ir/object-ref.ts';
+import type { ClusterTraffic, ConsistentHash, OutlierDetection } from '../ir/traffic.ts';
+import type { TrafficPolicySettings } from '../kube/types/istio-networking.ts';
+
+export interface SettingProblem {
+  readonly field: string;
+  readonly message: string;
+}
+
+/** The host of the backend, as far as its certificate is concerned: absent where the name is the one that requests ask for. */
+export type TlsHost = string | undefined;
+
+type LoadBalancer = NonNullable<TrafficPolicySettings['loadBalancer']>;
+
+const simple: Readonly<Record<string, ClusterTraffic['loadBalancing']>> = {
+  ROUND_ROBIN: 'round-robin',
+  LEAST_REQUEST: 'least-request',
+  LEAST_CONN: 'least-request',
+  RANDOM: 'random',
+};
+
+/** Translates settings. */
+export function trafficOf(settings: TrafficPolicySettings, origin: ObjectRef, host: TlsHost): ClusterTraffic {
+  const { connectionPool, loadBalancer, outlierDetection, tls } = settings;
+  const { tcp, http } = connectionPool ?? {};
+  const loadBalancing = loadBalancer && loadBalancingOf(loadBalancer);
+  const upstreamTls = tls && tlsOf(tls, host);
+  const alive = tcp?.tcpKeepalive;
+  return {
+    origin,
+    ...(loadBalancing && { loadBalancing }),
+    ...(connectionPool && {
+      limits: {
+        ...positive('connections', tcp?.maxConnections),
+        ...positive('pending', http?.http1MaxPendingRequests),
+        ...positive('requests', http?.http2MaxRequests),
+        ...positive('retries', http?.maxRetries),
+      },
+    }),
+    ...positive('connectTimeoutMs', durationMs(tcp?.connectTimeout)),
+    ...positive('idleTimeoutMs', durationMs(http?.idleTimeout ?? tcp?.idleTimeout)),
+    ...positive('maxConnectionMs', durationMs(tcp?.maxConnectionDuration)),
+    ...(alive && {
+      keepalive: {
+        ...positive('probes', alive.probes),
+        ...positive('timeSeconds', seconds(alive.time)),
+        ...positive('intervalSeconds', seconds(alive.interval)),
+      },
+    }),
+    ...positive('requestsPerConnection', http?.maxRequestsPerConnection),
+    ...positive('concurrentStreams', http?.maxConcurrentStreams),
+    ...(http?.h2UpgradePolicy === 'UPGRADE' && { http2: true }),
+    ...(outlierDetection && { outlierDetection: outlierOf(outlierDetection) }),
+    ...(upstreamTls && { tls: upstreamTls }),
+  };
+}
+
+function loadBalancingOf({ simple: name, consistentHash: hash }: LoadBalancer): ClusterTraffic['loadBalancing'] {
+  if (!hash) return name === undefined ? undefined : simple[name];
+  const by = hashKeyOf(hash);
+  const table: ConsistentHash['table'] = hash.maglev
+    ? { kind: 'maglev', ...positive('size', hash.maglev.tableSize) }
+    : { kind: 'ring', ...positive('minimumSize', hash.ringHash?.minimumRingSize ?? hash.minimumRingSize) };
+  return by && { by, table };
+}
+
+function hashKeyOf(hash: NonNullable<LoadBalancer['consistentHash']>): ConsistentHash['by'] | undefined {
+  if (hash.httpHeaderName !== undefined) return { from: 'header', name: hash.httpHeaderName };
+  if (hash.httpQueryParameterName !== undefined) return { from: 'query', name: hash.httpQueryParameterName };
+  if (hash.useSourceIp === true) return { from: 'source-ip' };
+  const { httpCookie: cookie } = hash;
+  if (!cookie) return undefined;
+  const ttlMs = durationMs(cookie.ttl);
+  return {
+    from: 'cookie',
+    name: cookie.name,
+    ...(cookie.path !== undefined && { path: cookie.path }),
+    ...(ttlMs !== undefined && { ttlMs }),
+  };
+}
+
+function outlierOf(o: NonNullable<TrafficPolicySettings['outlierDetection']>): OutlierDetection {
+  const intervalMs = durationMs(o.interval);
+  const baseEjectionMs = durationMs(o.baseEjectionTime);
+  return {
+    ...given('consecutive5xx', o.consecutive5xxErrors),
+    ...given('consecutiveGatewayErrors', o.consecutiveGatewayErrors),
+    ...given('consecutiveLocalOriginFailures', o.consecutiveLocalOriginFailures),
+    ...(o.splitExternalLocalOriginErrors === true && { splitLocalOriginErrors: true }),
+    ...given('intervalMs', intervalMs),
+    ...given('baseEjectionMs', baseEjectionMs),
+    ...positive('maxEjectionPercent', o.maxEjectionPercent),
+    minHealthPercent: o.minHealthPercent ?? 0,
+  };
+}
+
+/** Undefined where the proxy adds no TLS: none is asked for, or that of the mesh, which is there between all of its workloads. */
+function tlsOf(tls: NonNullable<TrafficPolicySettings['tls']>, host: TlsHost): UpstreamTls | undefined {
+  if (tls.mode !== 'SIMPLE' && tls.mode !== 'MUTUAL') return undefined;
+  const sni = tls.sni ?? host;
+  const names = tls.subjectAltNames ?? [];
+  // What cannot be verified as it is asked for is not reached at all.
+  const trust = tls.insecureSkipVerify === true ? 'anybody' : tlsProblems(tls, '').length > 0 ? 'nobody' : 'system';
+  return {
+    ...(sni !== undefined && { sni }),
+    trust,
+    subjectAltNames: (names.length > 0 ? names : sni === undefined ? [] : [sni]).map((value) => ({
+      type: value.includes('://') ? 'uri' : 'dns',
+      value,
+    })),
+  };
+}
+
+/** What of the settings is not translated. */
+export function unsupportedSettings(settings: TrafficPolicySettings, field: string): readonly SettingProblem[] {
+  const { loadBalancer, connectionPool, outlierDetection: _, tls, ...rest } = settings as TrafficPolicySettings & Record<string, unknown>;
+  const unknown = (at: string, object: object | undefined, known: readonly string[]): SettingProblem[] =>
+    Object.keys(object ?? {})
+      .filter((key) => !known.includes(key))
+      .map((key) => ({ field: `${at}.${key}`, message: 'is not supported and has no effect' }));
+  return [
+    ...unknown(field, rest, ['port']),
+    ...unknown(`${field}.loadBalancer`, loadBalancer, ['simple', 'consistentHash']),
+    ...(loadBalancer?.simple !== undefined && !Object.hasOwn(simple, loadBalancer.simple)
+      ? [
+          {
+            field: `${field}.loadBalancer.simple`,
+            message: `${loadBalancer.simple} is not supported and has no effect; use ROUND_ROBIN, LEAST_REQUEST or RANDOM`,
+          },
+        ]
+      : []),
+    ...unknown(`${field}.connectionPool`, connectionPool, ['tcp', 'http']),
+    ...unknown(`${field}.connectionPool.http`, connectionPool?.http, [
+      'http1MaxPendingRequests',
+      'http2MaxRequests',
+      'maxRequestsPerConnection',
+      'maxRetries',
+      'idleTimeout',
+      'h2UpgradePolicy',
+      'maxConcurrentStreams',
+    ]),
+    ...(tls?.mode === 'SIMPLE' || tls?.mode === 'MUTUAL' ? tlsProblems(tls, `${field}.tls`) : []),
+  ];
+}
+
+/** Reasons not to reach a backend: the files and Secrets that these name are not in the proxy. */
+function tlsProblems(tls: NonNullable<TrafficPolicySettings['tls']>, field: string): readonly SettingProblem[] {
+  const closed = 'is not supported at a waypoint: its backends are not reached; use a BackendTLSPolicy';
+  return [
+    ...(tls.mode === 'MUTUAL' ? [{ field: `${field}.mode`, message: `MUTUAL ${closed}` }] : []),
+    ...(tls.credentialName !== undefined && tls.mode === 'SIMPLE' ? [{ field: `${field}.credentialName`, message: closed }] : []),
+    ...(tls.caCertificates !== undefined && tls.caCertificates !== 'system'
+      ? [{ field: `${field}.caCertificates`, message: `${closed}, or \`system\`` }]
+      : []),
+  ];
+}
+
+function positive<K extends string>(key: K, value: number | undefined): Partial<Record<K, number>> {
+  return value !== undefined && value > 0 ? given(key, value) : {};
+}
+
+function given<K extends string>(key: K, value: number | undefined): Partial<Record<K, number>> {
+  return value === undefined ? {} : ({ [key]: value } as Record<K, number>);
+}
+
+function seconds(text: string | undefined): number | undefined {
+  const ms = durationMs(text);
+  return ms === undefined ? undefined : Math.ceil(ms / 1000);
+}
+
+const units: Readonly<Record<string, number>> = { h: 3_600_000, m: 60_000, s: 1000, ms: 1, us: 0.001, ns: 0.000_001 };
+
+/** `1h30m`, `0.5s`: as protobuf's JSON and Go write durations; anything else counts as not given. */
+function durationMs(text: string | undefined): number | undefined {
+  if (text === undefined || !/^([0-9.]+(h|ms|m|s|us|ns))+$/.test(text)) return undefined;
+  return [...text.matchAll(/([0-9.]+)(h|ms|m|s|us|ns)/g)].reduce(
+    (sum, [, value, unit = '']) => sum + Number(value) * (units[unit] ?? 0),
+    0,
+  );
+}
