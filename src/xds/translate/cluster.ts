@@ -59,8 +59,9 @@ export function encodeCluster(
 }
 
 /** A BackendTLSPolicy wins. */
-function withoutTls({ tls: _, ...traffic }: ClusterTraffic): ClusterTraffic {
-  return traffic;
+function withoutTls(traffic: ClusterTraffic): ClusterTraffic {
+  const { tls: _, ...rest } = traffic;
+  return rest;
 }
 
 /** Where a cluster has its endpoints from. */

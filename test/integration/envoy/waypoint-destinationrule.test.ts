@@ -26,7 +26,7 @@ beforeAll(async () => {
   for (const name of ['a', 'b', 'c']) backends.push(await startBackend(name));
   const certificate = await createCertificate(['api.example.com'], Date.now());
   secure = createHttpsServer({ cert: certificate.certificate, key: certificate.privateKey }, (request, response) =>
-    response.end(String((request.socket as TLSSocket & { readonly servername?: string }).servername)),
+    response.end((request.socket as TLSSocket & { readonly servername: string }).servername),
   );
   await new Promise<void>((resolve) => secure.listen(0, '127.0.0.1', resolve));
   const endpoints = backends.map((b) => `{ address: 127.0.0.1, ports: { http: ${b.port} } }`).join(', ');
