@@ -35,8 +35,8 @@ function served(yaml: string): string {
 
 test('parents of others do not keep a child from the ways of its own', () => {
   const many = Array.from({ length: 40 }, (_, i) => route('a-other', `p${i}`, delegating('*', 'team') + ', hostnames: [none.example.com]'));
-  const circle = Array.from({ length: 40 }, (_, i) => route('a-circle', `c${i}`, `${delegating('*', 'a-circle')}`));
-  const intoTeam = route('a-circle', 'into', `${delegating('*', 'team')}`);
+  const circle = Array.from({ length: 40 }, (_, i) => route('a-circle', `c${i}`, delegating('*', 'a-circle')));
+  const intoTeam = route('a-circle', 'into', delegating('*', 'team'));
   const own =
     route(
       'infra',
