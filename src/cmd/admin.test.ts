@@ -60,6 +60,7 @@ test('metrics of the table are served, totals as they are now', async () => {
     graph: graph(),
     reflectors: [],
     rejections: () => [{ scope: 'ns/gw', type: 't' }],
+    ingressProblems: () => 0,
     statuses: () => undefined,
     leading: () => true,
   };

@@ -18,6 +18,7 @@ import { startXdsServer } from '../xds/server.ts';
 import { createResourceStore } from '../xds/store.ts';
 import { debugRoutes, healthRoutes, serve } from './admin.ts';
 import { desiredStatuses } from './desired-status.ts';
+import { logIngressProblems } from './ingress-gateways.ts';
 import { fetchJwks } from './jwks.ts';
 import { runLeader } from './leader.ts';
 import type { Logger } from './log.ts';
@@ -72,6 +73,7 @@ export async function runController({ settings, log, ...o }: ControllerOptions):
     bind: (l) => ({ address: listenAddress, port: l.port }),
     waypoints: settings.enableWaypoint,
     inference: settings.enableInference,
+    namespace: settings.namespace,
     addresses: (gateways) =>
       proxyAddresses(graph, { ...sources, objects: sources.gateways, gateways, parameters: sources.gatewayParameters }),
   });
@@ -90,6 +92,7 @@ export async function runController({ settings, log, ...o }: ControllerOptions):
   const announce = (): void => proxySettings.set({ settings: proxySettingsOf(settings, host, certificate?.current().ca) });
   announce();
 
+  logIngressProblems(wiring.ingressProblems, log);
   const watches = startWatches(
     client,
     sources,
@@ -135,6 +138,8 @@ export async function runController({ settings, log, ...o }: ControllerOptions):
       current: (kind, key) => byKind[kind]?.get(key),
       manifests,
       deployProblems: sources.deployProblems,
+      ingressGateways: wiring.ingressGateways,
+      gateways: sources.gateways,
       observed: [sources.services as unknown as (typeof byKind)[string]],
       log,
     }),
@@ -154,6 +159,7 @@ export async function runController({ settings, log, ...o }: ControllerOptions):
           graph,
           reflectors: watches.reflectors,
           rejections: () => sources.rejections.list(),
+          ingressProblems: () => wiring.ingressProblems.size,
           statuses: () => leading.leader?.statuses(),
           leading: () => leading.leader?.leading() ?? false,
         });

@@ -34,6 +34,8 @@ function shapeOf(report: StatusReport): StatusShape {
       };
     case 'conditions':
       return { kind: 'conditions', owned: report.owned, conditions: report.conditions };
+    case 'fields':
+      return { kind: 'whole', status: report.fields };
     case 'whole':
       return { kind: 'whole', status: wholeStatus(report.conditions, report) };
   }

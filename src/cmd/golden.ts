@@ -12,6 +12,7 @@ import type { KubeObject } from '../kube/types/meta.ts';
 import { messageNameOf, toJson } from '../xds/proto/index.ts';
 import { TypeUrl, type XdsResource } from '../xds/resource.ts';
 import { podBinding } from '../xds/translate/listener.ts';
+import { pretendIngressGateways } from './ingress-gateways.ts';
 import { loadValidator } from './local.ts';
 import { objectSources } from './object-sources.ts';
 import { createSources } from './sources.ts';
@@ -67,6 +68,7 @@ export function translateYaml(text: string, { weightedRoutes = true }: { readonl
     bind: podBinding,
     addresses: (gateways) => map(graph, gateways, { name: 'Addresses' }, (_ctx, view) => ({ gateway: view.key, addresses: ['192.0.2.1'] })),
   });
+  pretendIngressGateways(wiring.ingressGateways, sources.gateways);
   const byKind = objectSources(sources);
   for (const object of loadAll(text) as KubeObject[]) {
     if (!object) continue;
@@ -85,7 +87,8 @@ export function translateYaml(text: string, { weightedRoutes = true }: { readonl
 /** What an API server would fill in. */
 function asStored(object: KubeObject): KubeObject {
   const { metadata } = object;
-  const namespaced = object.kind !== 'GatewayClass' && object.kind !== 'Namespace' && object.kind !== 'Node';
+  const namespaced =
+    object.kind !== 'GatewayClass' && object.kind !== 'Namespace' && object.kind !== 'Node' && object.kind !== 'IngressClass';
   return {
     ...object,
     metadata: {
@@ -126,6 +129,7 @@ function statusOf(s: StatusReport): unknown {
   const line = (c: { type: string; status: string; reason: string; message: string }): string =>
     `${c.type}=${c.status} ${c.reason}: ${c.message}`;
   if (s.form === 'conditions') return { conditions: s.conditions.map(line) };
+  if (s.form === 'fields') return s.fields;
   if (s.form !== 'whole') return s.entries.map((e) => ({ ref: e.ref, conditions: e.conditions.map(line) }));
   return {
     conditions: s.conditions.map(line),

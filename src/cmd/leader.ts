@@ -8,8 +8,9 @@ import { type LeaderElection, leaderElection } from '../kube/lease.ts';
 import { GatewayClasses } from '../kube/resources.ts';
 import type { DesiredStatus } from '../kube/status.ts';
 import { type StatusWriterStats, statusWriter } from '../kube/status-writer.ts';
-import type { GatewayClass } from '../kube/types/gateway-api.ts';
+import type { Gateway, GatewayClass } from '../kube/types/gateway-api.ts';
 import type { KubeObject } from '../kube/types/meta.ts';
+import { makeIngressGateways } from './ingress-gateways.ts';
 import type { Logger } from './log.ts';
 import type { Settings } from './settings.ts';
 
@@ -27,6 +28,9 @@ export interface LeaderInputs {
   readonly current: (kind: string, key: string) => KubeObject | undefined;
   readonly manifests: Collection<GatewayManifests>;
   readonly deployProblems: Source<DeployProblem>;
+  /** Gateways of IngressClasses that are to exist, and all Gateways that do. */
+  readonly ingressGateways: Collection<Gateway>;
+  readonly gateways: Collection<Gateway>;
   readonly observed: readonly Collection<KubeObject>[];
   readonly log: Logger;
 }
@@ -49,6 +53,7 @@ export function runLeader(o: LeaderInputs): Leader {
       log.error({ object: `${desired.resource.kind} ${desired.object}`, err: error }, 'a status could not be written; it is tried again'),
   });
   let applier: AsyncDisposable | undefined;
+  let ingress: AsyncDisposable | undefined;
   let leading = false;
 
   const begin = (): void => {
@@ -58,13 +63,14 @@ export function runLeader(o: LeaderInputs): Leader {
       log.error({ err: error }, 'the GatewayClass could not be written; check the RBAC of the controller'),
     );
     writer.start();
+    ingress = makeIngressGateways({ client, wanted: o.ingressGateways, existing: o.gateways, log });
     applier = startApplier({ manifests: o.manifests, problems: o.deployProblems, client, observed: o.observed });
   };
   const end = async (): Promise<void> => {
     if (!leading) return;
     leading = false;
     log.info({ identity: o.identity }, 'no longer leading');
-    await Promise.all([writer.stop(), applier?.[Symbol.asyncDispose]()]);
+    await Promise.all([writer.stop(), applier?.[Symbol.asyncDispose](), ingress?.[Symbol.asyncDispose]()]);
   };
 
   let election: LeaderElection | undefined;

@@ -25,7 +25,7 @@ export function statusTable(statuses: readonly StatusReport[]): string {
   const remarks: string[] = [];
   for (const status of statuses.toSorted((a, b) => describeRef(a.object).localeCompare(describeRef(b.object)))) {
     if (status.object.kind === 'GatewayClass') continue;
-    const conditions = 'conditions' in status ? status.conditions : status.entries.flatMap((e) => e.conditions);
+    const conditions = 'conditions' in status ? status.conditions : 'entries' in status ? status.entries.flatMap((e) => e.conditions) : [];
     const listeners = status.form === 'whole' ? (status.listeners ?? []) : [];
     const routes = listeners.length > 0 ? String(listeners.reduce((sum, l) => sum + l.attachedRoutes, 0)) : '';
     rows.push([

@@ -19,6 +19,7 @@ import { createResourceStore } from '../xds/store.ts';
 import { type Echo, startEcho, startUdpEcho } from './echo-server.ts';
 import { type EnvoyProcess, startEnvoy } from './envoy-process.ts';
 import { connectLines, curlLines, statusTable } from './local-report.ts';
+import { pretendIngressGateways } from './ingress-gateways.ts';
 import { fetchJwks } from './jwks.ts';
 import type { Logger } from './log.ts';
 import { objectSources } from './object-sources.ts';
@@ -73,6 +74,7 @@ export async function runLocal(o: LocalOptions): Promise<Local> {
     addresses: (gateways) =>
       map(graph, gateways, { name: 'Addresses' }, (_ctx, view) => ({ gateway: view.key, addresses: [places.addressOf(view.key)] })),
   });
+  pretendIngressGateways(wiring.ingressGateways, sources.gateways);
   const jwks = fetchJwks(wiring.wantedJwks, sources.jwks, { log: o.log });
   const store = createResourceStore(wiring.resources);
   const server = await startXdsServer({

@@ -53,6 +53,7 @@ export const metricsTable = {
     help: 'Statuses by result: written, skipped (already right), conflict, error.',
   },
   kgateway_status_syncer_pending: { type: 'gauge', labels: [], help: 'Statuses that wait to be written.' },
+  kgateway_ingress_problems: { type: 'gauge', labels: [], help: 'Ingresses of which a part does not work; the log says what.' },
   kgateway_leader: { type: 'gauge', labels: [], help: '1 while this replica writes statuses and proxies.' },
 } as const satisfies Record<string, { type: 'counter' | 'gauge' | 'histogram'; labels: readonly string[]; help: string }>;
 
@@ -113,6 +114,8 @@ export interface Observed {
   readonly graph: Graph;
   readonly reflectors: readonly Reflector[];
   readonly rejections: () => readonly { readonly scope: string; readonly type: string }[];
+  /** How many Ingresses do not work as a whole. */
+  readonly ingressProblems: () => number;
   readonly statuses: () => StatusWriterStats | undefined;
   readonly leading: () => boolean;
 }
@@ -155,6 +158,7 @@ export function observe(m: Metrics, o: Observed): void {
       total('kgateway_status_syncer_status_syncs_total', { result }, n);
     m.gauge('kgateway_status_syncer_pending').set(pending);
   }
+  m.gauge('kgateway_ingress_problems').set(o.ingressProblems());
   m.gauge('kgateway_leader').set(o.leading() ? 1 : 0);
 }
 

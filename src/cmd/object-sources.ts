@@ -31,6 +31,8 @@ export function objectSources(sources: ObjectSources): Readonly<Record<string, S
     WorkloadEntry: sources.workloadEntries,
     DestinationRule: sources.destinationRules,
     Pod: sources.pods,
+    Ingress: sources.ingresses,
+    IngressClass: sources.ingressClasses,
     InferencePool: sources.inferencePools,
     RequestAuthentication: sources.requestAuthentications,
     Telemetry: sources.telemetries,

@@ -18,6 +18,7 @@ import type {
   UDPRoute,
 } from '../kube/types/gateway-api.ts';
 import type { XListenerSet } from '../kube/types/gateway-api-legacy.ts';
+import type { Ingress, IngressClass } from '../kube/types/ingress.ts';
 import type { InferencePool } from '../kube/types/inference.ts';
 import type { DestinationRule, ServiceEntry, WorkloadEntry } from '../kube/types/istio-networking.ts';
 import type { AuthorizationPolicy, RequestAuthentication } from '../kube/types/istio-security.ts';
@@ -60,6 +61,8 @@ export interface ObjectSources {
   readonly destinationRules: Source<DestinationRule>;
   /** All with waypoints, else those of InferencePools. */
   readonly pods: Source<Pod>;
+  readonly ingresses: Source<Ingress>;
+  readonly ingressClasses: Source<IngressClass>;
   /** Empty unless inference is enabled. */
   readonly inferencePools: Source<InferencePool>;
   readonly requestAuthentications: Source<RequestAuthentication>;
@@ -110,6 +113,8 @@ export function createSources(g: Graph): Sources {
     workloadEntries: objects<WorkloadEntry>('WorkloadEntry'),
     destinationRules: objects<DestinationRule>('DestinationRule'),
     pods: versioned<Pod>('Pod'),
+    ingresses: objects<Ingress>('Ingress'),
+    ingressClasses: objects<IngressClass>('IngressClass'),
     inferencePools: objects<InferencePool>('InferencePool'),
     requestAuthentications: objects<RequestAuthentication>('RequestAuthentication'),
     telemetries: objects<Telemetry>('Telemetry'),

@@ -19,6 +19,8 @@ import {
   HTTPRoutes,
   InferencePools,
   GRPCRoutes,
+  IngressClasses,
+  Ingresses,
   ListenerSets,
   Namespaces,
   Nodes,
@@ -67,6 +69,8 @@ export const watched: readonly Resource[] = [
   BackendTLSPolicies,
   ListenerSets,
   XListenerSets,
+  Ingresses,
+  IngressClasses,
 ];
 
 /** Kinds that are watched for waypoints alone. Those of Istio may not be installed: then there are none. */

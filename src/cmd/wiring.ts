@@ -10,6 +10,9 @@
 import { type GatewayApi, gatewayApi } from '../gateway/collections.ts';
 import type { GatewayView } from '../gateway/gateway.ts';
 import { proxyName } from '../deploy/proxy-deployment.ts';
+import { ingressCollections } from '../gateway/ingress-collections.ts';
+import { type IngressProblem, ingressProblems, ingressStatuses } from '../gateway/ingress-status.ts';
+import type { Gateway } from '../kube/types/gateway-api.ts';
 import { meshConfigMap } from '../istio/mesh.ts';
 import { meshKey } from '../istio/security.ts';
 import { type Wanted, wantedObjects } from '../gateway/wanted.ts';
@@ -36,6 +39,8 @@ export interface Surroundings {
   readonly waypoints: boolean;
   /** Serve InferencePools: without them nobody looks at Pods, unless waypoints do. */
   readonly inference?: boolean;
+  /** Of the controller: where Gateways of IngressClasses are made; `kgateway-system` if absent. */
+  readonly namespace?: string;
   /** Where Istio keeps its MeshConfig; `istio-system` if absent. */
   readonly istioNamespace?: string;
   /** Try routes by their weights first (kgateway.dev/route-weight); not if absent. */
@@ -57,11 +62,21 @@ export interface Wiring {
   readonly mesh?: MeshApi;
   readonly resources: Collection<XdsResource>;
   readonly statuses: Collection<StatusReport>;
+  /** Gateways of IngressClasses, which are to be made. */
+  readonly ingressGateways: Collection<Gateway>;
+  /** What of Ingresses does not work, by key of the Ingress: they have no conditions to say it. */
+  readonly ingressProblems: Collection<IngressProblem>;
 }
 
 /** Connects everything. Nothing runs before the sources are synced. */
 export function wire(g: Graph, sources: Sources, surroundings: Surroundings): Wiring {
-  const inputs = { ...sources, listenerSets: listenerSetObjects(g, sources) };
+  const ingress = ingressCollections(g, sources, surroundings.namespace ?? 'kgateway-system');
+  const listenerSets = listenerSetObjects(g, sources);
+  const inputs = {
+    ...sources,
+    listenerSets: join(g, { name: 'AllListenerSets' }, [listenerSets, ingress.listenerSets]),
+    ingressRoutes: ingress.routes,
+  };
   const istioNamespace = surroundings.istioNamespace ?? 'istio-system';
   const wanted = wantedObjects(g, inputs, [`${istioNamespace}/${meshConfigMap}`]);
   const mesh = surroundings.waypoints ? meshApi(g, sources) : undefined;
@@ -82,14 +97,23 @@ export function wire(g: Graph, sources: Sources, surroundings: Surroundings): Wi
     surroundings.bind,
     surroundings.identityFolder,
   );
-  const rejected = rejectedObjects(g, sources, resources);
-  const statuses = gatewayApiStatuses(g, inputs, api, {
-    addresses: surroundings.addresses(api.gateways),
-    rejected: rejected.index('object', (r) => [refKey(r.object)]),
-    deployProblems: sources.deployProblems,
-  });
-  const all = join(g, { name: 'AllStatuses' }, [statuses, policyStatuses, telemetryStatuses, trafficStatuses]);
-  return { wanted, wantedJwks, api, ...(mesh && { mesh }), resources, statuses: all };
+  const rejected = rejectedObjects(g, sources, resources).index('object', (r) => [refKey(r.object)]);
+  const addresses = surroundings.addresses(api.gateways);
+  // What was made of Ingresses has no status of its own.
+  const statuses = gatewayApiStatuses(g, { ...inputs, listenerSets }, api, { addresses, rejected, deployProblems: sources.deployProblems });
+  const ofIngresses = ingressStatuses(g, ingress.views, addresses);
+  const all = join(g, { name: 'AllStatuses' }, [statuses, policyStatuses, telemetryStatuses, trafficStatuses, ofIngresses]);
+  const problems = ingressProblems(g, { views: ingress.views, ...api, rejected });
+  return {
+    wanted,
+    wantedJwks,
+    api,
+    ...(mesh && { mesh }),
+    resources,
+    statuses: all,
+    ingressGateways: ingress.gateways,
+    ingressProblems: problems,
+  };
 }
 
 /** What proxies refused, on the objects that it was made from. A rejection of a version that is history by now says nothing. */

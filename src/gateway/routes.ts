@@ -34,6 +34,8 @@ export interface RouteInputs {
   readonly tlsRoutes: Collection<TLSRoute>;
   readonly tcpRoutes: Collection<TCPRoute>;
   readonly udpRoutes: Collection<UDPRoute>;
+  /** What Ingresses come to: HTTPRoutes that are no objects of a cluster, and have no status. */
+  readonly ingressRoutes?: Collection<HTTPRoute>;
 }
 
 export interface Routes {
@@ -65,6 +67,14 @@ export function routeCollections(g: Graph, inputs: RouteInputs, backends: RuleIn
   const http = rulesOf<HTTPRoute, TranslatedRule>(g, 'HTTPRoute', inputs.httpRoutes, backends, translateHttpRule);
   const grpc = rulesOf<GRPCRoute, TranslatedRule>(g, 'GRPCRoute', inputs.grpcRoutes, backends, translateGrpcRule);
 
+  const ingress = inputs.ingressRoutes;
+  const ofIngress = ingress && {
+    rules: rulesOf<HTTPRoute, TranslatedRule>(g, 'HTTPRoute', ingress, backends, translateHttpRule, 'IngressRouteRules'),
+    parents: map(g, ingress, { name: 'IngressRouteParents', key: (p: RouteParents) => p.key }, (ctx, route) =>
+      attachRoute(ctx, attachment, 'HTTPRoute', route),
+    ),
+  };
+
   const ofHttp = candidatesOf(g, 'HTTPRoute', inputs.httpRoutes, attachment);
   const ofGrpc = candidatesOf(g, 'GRPCRoute', inputs.grpcRoutes, attachment);
   const conflicts = hostConflicts(g, ofHttp, ofGrpc);
@@ -91,7 +101,7 @@ export function routeCollections(g: Graph, inputs: RouteInputs, backends: RuleIn
     rulesOf<TCPRoute, L4Rule>(g, 'TCPRoute', inputs.tcpRoutes, backends, translateL4Rule),
     rulesOf<UDPRoute, L4Rule>(g, 'UDPRoute', inputs.udpRoutes, backends, translateL4Rule),
   ];
-  const parents = join(g, { name: 'RouteParents' }, settled);
+  const parents = join(g, { name: 'RouteParents' }, [...settled, ...(ofIngress ? [ofIngress.parents] : [])]);
   const byServiceChain = parents.index('service chain', serviceChainsOf);
 
   const l4Parents = [
@@ -100,7 +110,7 @@ export function routeCollections(g: Graph, inputs: RouteInputs, backends: RuleIn
     candidatesOf(g, 'UDPRoute', inputs.udpRoutes, attachment),
   ].map((c) => map(g, c.candidates, { name: `${c.kind}Parents` }, (ctx, route) => besideHttp(ctx, { parents, byServiceChain }, route)));
   return {
-    rules: join(g, { name: 'RouteRules' }, [http, grpc]),
+    rules: join(g, { name: 'RouteRules' }, [http, grpc, ...(ofIngress ? [ofIngress.rules] : [])]),
     parents,
     byServiceChain,
     fulfilled: map(g, fulfilments, { name: 'FulfilledDelegations' }, (_ctx, { key }) => ({ key })),
@@ -115,8 +125,9 @@ function rulesOf<R extends RouteObject, Outcome extends RuleOutcome>(
   routes: Collection<R>,
   backends: RuleInputs,
   translate: RuleTranslation<NonNullable<R['spec']['rules']>[number], Outcome>,
+  name = `${kind}Rules`,
 ): Collection<RouteRules<Outcome>> {
-  return map(g, routes, { name: `${kind}Rules`, key: (r: RouteRules<Outcome>) => r.key }, (ctx, route) =>
+  return map(g, routes, { name, key: (r: RouteRules<Outcome>) => r.key }, (ctx, route) =>
     translateRules(ctx, backends, kind, route, translate),
   );
 }

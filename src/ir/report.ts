@@ -55,4 +55,12 @@ export interface ConditionsReport {
   readonly conditions: readonly ConditionIntent[];
 }
 
-export type StatusReport = WholeReport | EntriesReport | ConditionsReport;
+/** Fields of the status of an object that has no conditions, such as an Ingress; others stay. */
+export interface FieldsReport {
+  readonly form: 'fields';
+  readonly object: ObjectRef;
+  readonly generation: number;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+export type StatusReport = WholeReport | EntriesReport | ConditionsReport | FieldsReport;

@@ -29,6 +29,7 @@ import type {
   UDPRoute,
 } from './types/gateway-api.ts';
 import type { XListenerSet } from './types/gateway-api-legacy.ts';
+import type { Ingress, IngressClass } from './types/ingress.ts';
 import type { InferencePool } from './types/inference.ts';
 import type { DestinationRule, ServiceEntry, WorkloadEntry } from './types/istio-networking.ts';
 import type { AuthorizationPolicy, RequestAuthentication } from './types/istio-security.ts';
@@ -91,6 +92,9 @@ export const CustomResourceDefinitions = define<CustomResourceDefinition>(
   'customresourcedefinitions',
   'Cluster',
 );
+
+export const Ingresses = define<Ingress>('networking.k8s.io', 'v1', 'Ingress', 'ingresses');
+export const IngressClasses = define<IngressClass>('networking.k8s.io', 'v1', 'IngressClass', 'ingressclasses', 'Cluster');
 
 const gatewayApi = 'gateway.networking.k8s.io';
 export const GatewayClasses = define<GatewayClass>(gatewayApi, 'v1', 'GatewayClass', 'gatewayclasses', 'Cluster');

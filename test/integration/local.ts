@@ -11,6 +11,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startEnvoy } from '../../src/cmd/envoy-process.ts';
+import { pretendIngressGateways } from '../../src/cmd/ingress-gateways.ts';
 import { loadValidator } from '../../src/cmd/local.ts';
 import { createLogger } from '../../src/cmd/log.ts';
 import { objectSources } from '../../src/cmd/object-sources.ts';
@@ -47,6 +48,8 @@ export interface LocalGateway {
 }
 
 export interface LocalOptions {
+  /** The Gateway whose proxy runs; `default/gw` unless given. */
+  readonly gateway?: { readonly namespace: string; readonly name: string };
   /** Where the proxy is said to run. */
   readonly placeOf?: () => Place;
   /** Other bytes for a resource, such as Envoy refuses. */
@@ -57,11 +60,11 @@ export interface LocalOptions {
   readonly dnsServer?: { readonly address: string; readonly port: number };
 }
 
-/** Starts the controller with one Gateway `default/gw`, whose listeners use only `ports`. */
+/** Starts the controller with one Gateway, `default/gw` unless given, whose listeners use only `ports`. */
 export async function startLocalGateway(
   files: Readonly<Record<string, string>>,
   ports: readonly number[],
-  { placeOf = () => ({}), spoil, identityFolder, dnsServer }: LocalOptions = {},
+  { placeOf = () => ({}), spoil, identityFolder, dnsServer, gateway = { namespace: 'default', name: 'gw' } }: LocalOptions = {},
 ): Promise<LocalGateway> {
   const folder = mkdtempSync(join(tmpdir(), 'kgateway-local-'));
   for (const [file, text] of Object.entries(files)) writeFileSync(join(folder, file), text);
@@ -80,6 +83,7 @@ export async function startLocalGateway(
     bind: (l) => ({ address: '127.0.0.1', port: places.get(l.port) ?? 0 }),
     addresses: (gateways) => map(graph, gateways, { name: 'Addresses' }, (_ctx, view) => ({ gateway: view.key, addresses: ['127.0.0.1'] })),
   });
+  pretendIngressGateways(wiring.ingressGateways, sources.gateways);
   const server = await startXdsServer({
     address: '127.0.0.1:0',
     store: createResourceStore(spoil ? spoiled(wiring.resources, spoil) : wiring.resources),
@@ -90,7 +94,6 @@ export async function startLocalGateway(
     log,
   });
   const baseId = 100_000 + (adminPort % 60_000);
-  const gateway = { namespace: 'default', name: 'gw' };
   const envoy = startEnvoy({
     path: envoyPath(),
     gateway,

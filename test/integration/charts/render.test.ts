@@ -184,7 +184,7 @@ describe('rights', () => {
       'inferencepools.inference.networking.k8s.io',
       'destinationrules.networking.istio.io',
       'telemetries.telemetry.istio.io',
-      'backends.gateway.kgateway.dev',
+      'ingresses.networking.k8s.io',
     ];
     expect(rights(await rulesOf('ClusterRole'))).toEqual({
       ...Object.fromEntries([...watched, ...watchedForWaypoints, ...watchedForInference].map((r) => [resourceName(r), read])),
@@ -198,6 +198,7 @@ describe('rights', () => {
       'customresourcedefinitions.apiextensions.k8s.io': read,
       'gatewayclasses.gateway.networking.k8s.io': ['create', 'get', 'list', 'patch', 'watch'],
       'gatewayclasses/status.gateway.networking.k8s.io': ['patch'],
+      'gateways.gateway.networking.k8s.io': ['create', 'get', 'list', 'patch', 'watch'],
       'gateways/finalizers.gateway.networking.k8s.io': ['update'],
       services: ['create', 'get', 'list', 'patch', 'watch'],
       configmaps: ['create', 'get', 'list', 'patch', 'watch'],
