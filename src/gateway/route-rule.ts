@@ -9,38 +9,22 @@
 import type { Cluster } from '../ir/backend.ts';
 import { describeRef } from '../ir/object-ref.ts';
 import type { HeaderModifier, RoutePolicies } from '../ir/policy.ts';
-import type { HttpMatch, Mirror, PathRewrite, Redirect, RouteAction, RouteRule, WeightedBackend } from '../ir/route.ts';
+import type { HttpMatch, Mirror, RouteAction, RouteRule, WeightedBackend } from '../ir/route.ts';
 import type { Ctx } from '../krt/index.ts';
-import type {
-  HTTPBackendRef,
-  HTTPHeaderFilter,
-  HTTPPathModifier,
-  HTTPRequestMirrorFilter,
-  HTTPRequestRedirectFilter,
-  HTTPRouteFilter,
-  SessionPersistence,
-} from '../kube/types/gateway-api.ts';
-import { corsPolicy } from '../policy/cors.ts';
-import { headerModifier } from '../policy/headers.ts';
+import type { HTTPBackendRef, HTTPRouteFilter, SessionPersistence } from '../kube/types/gateway-api.ts';
 import type { Problem } from '../policy/problem.ts';
 import { type BackendInputs, type BackendTarget, resolveBackend } from './backendref.ts';
 import { type DirectResponses, directAnswer } from './direct-response.ts';
 import type { BackendTlsPolicies } from './backendtlspolicy.ts';
 import type { UnresolvedReason } from './conditions.ts';
 import { delegates } from './delegation.ts';
+import { type ExtensionRef, literalHeaders, mirrorShare, translateFilters } from './route-filter.ts';
 import type { GrantSubject } from './referencegrant.ts';
 import { choosesByRequest, sessionOf } from './session-persistence.ts';
 
 export interface UnresolvedRef {
   readonly reason: UnresolvedReason;
   readonly message: string;
-}
-
-/** A policy that a rule names by an ExtensionRef filter. */
-export interface ExtensionRef {
-  readonly group: string;
-  readonly kind: string;
-  readonly name: string;
 }
 
 /** What comes of a rule of any kind of route. */
@@ -79,18 +63,6 @@ type ResolvedCluster = Required<Pick<WeightedBackend, 'cluster'>> & Pick<Weighte
 
 /** Body of the answer that stands in for a rule that could not be translated whole; kgateway's wording. */
 export const replacedBody = 'invalid route configuration detected and replaced with a direct response.';
-
-/** What a rule's filters come to, before its backends. */
-interface FilterResult {
-  requestHeaders?: HeaderModifier;
-  responseHeaders?: HeaderModifier;
-  redirect?: Redirect;
-  hostRewrite?: string;
-  pathRewrite?: PathRewrite;
-  mirrors: HTTPRequestMirrorFilter[];
-  policies: RoutePolicies;
-  extensionRefs: ExtensionRef[];
-}
 
 /** A rule, as far as its kind is of no matter. */
 export interface RuleParts {
@@ -216,104 +188,6 @@ function delegatesOf(from: GrantSubject, refs: readonly HTTPBackendRef[], field:
   });
 }
 
-function translateFilters(
-  filters: readonly HTTPRouteFilter[],
-  matches: readonly HttpMatch[],
-  field: string,
-  problems: Problem[],
-): FilterResult {
-  const result: FilterResult = { mirrors: [], policies: {}, extensionRefs: [] };
-  // Path modifiers act on the matched prefix, which the rule's matches share (CEL: one match only when ReplacePrefixMatch is used).
-  const prefix = matches.find((m) => m.path.type === 'prefix')?.path.value ?? '/';
-  for (const [i, filter] of filters.entries()) {
-    const at = `${field}[${i}]`;
-    switch (filter.type) {
-      case 'RequestHeaderModifier': {
-        const modifier = literalHeaders(filter.requestHeaderModifier, `${at}.requestHeaderModifier`, problems);
-        if (modifier.host !== undefined) result.hostRewrite = modifier.host;
-        if (modifier.headers) result.requestHeaders = modifier.headers;
-        break;
-      }
-      case 'ResponseHeaderModifier': {
-        const { headers } = literalHeaders(filter.responseHeaderModifier, `${at}.responseHeaderModifier`, problems);
-        if (headers) result.responseHeaders = headers;
-        break;
-      }
-      case 'RequestRedirect':
-        if (filter.requestRedirect) result.redirect = redirectOf(filter.requestRedirect, prefix, `${at}.requestRedirect`, problems);
-        break;
-      case 'URLRewrite':
-        if (filter.urlRewrite?.hostname !== undefined) result.hostRewrite = filter.urlRewrite.hostname;
-        if (filter.urlRewrite?.path) result.pathRewrite = pathRewriteOf(filter.urlRewrite.path, prefix, `${at}.urlRewrite.path`, problems);
-        break;
-      case 'RequestMirror':
-        if (filter.requestMirror) result.mirrors.push(filter.requestMirror);
-        break;
-      case 'CORS': {
-        const { value, problems: found } = corsPolicy(filter.cors ?? {}, `${at}.cors`);
-        problems.push(...found);
-        if (value) result.policies = { ...result.policies, cors: value };
-        break;
-      }
-      case 'ExtensionRef':
-        if (filter.extensionRef) result.extensionRefs.push(filter.extensionRef);
-        break;
-      default:
-        problems.push({ field: `${at}.type`, message: `filter type ${filter.type} is not supported` });
-    }
-  }
-  return result;
-}
-
-/**
- * Header values of filters are literal: percent signs are doubled, so that Envoy does not read its own operators into them.
- * `Host` may be set (it is a header to the user): that is Envoy's host rewrite.
- */
-function literalHeaders(
-  filter: HTTPHeaderFilter | undefined,
-  field: string,
-  problems: Problem[],
-): { readonly headers?: HeaderModifier; readonly host?: string } {
-  if (!filter) return {};
-  const host = filter.set?.find((h) => h.name.toLowerCase() === 'host')?.value;
-  const literal = (list: HTTPHeaderFilter['set']) => (list ?? []).map(({ name, value }) => ({ name, value: value.replaceAll('%', '%%') }));
-  const { value, problems: found } = headerModifier(
-    {
-      set: literal(filter.set?.filter((h) => h.name.toLowerCase() !== 'host')),
-      add: literal(filter.add),
-      remove: filter.remove ?? [],
-    },
-    field,
-  );
-  problems.push(...found);
-  return { ...(value && { headers: value }), ...(host !== undefined && { host }) };
-}
-
-function pathRewriteOf(path: HTTPPathModifier, prefix: string, field: string, problems: Problem[]): PathRewrite {
-  const [at, text] =
-    path.type === 'ReplaceFullPath'
-      ? ['replaceFullPath', path.replaceFullPath ?? '']
-      : ['replacePrefixMatch', path.replacePrefixMatch ?? ''];
-  // The CRD leaves these open, and Envoy would refuse all routes of the host over one such path.
-  if (!pathPattern.test(text)) {
-    problems.push({ field: `${field}.${at}`, message: `invalid path ${JSON.stringify(text)}; use printable ASCII without spaces` });
-  }
-  const value = text.startsWith('/') ? text : `/${text}`;
-  return path.type === 'ReplaceFullPath' ? { type: 'full', value } : { type: 'prefix', matched: prefix, value };
-}
-
-const pathPattern = /^[!-~]*$/;
-
-function redirectOf(filter: HTTPRequestRedirectFilter, prefix: string, field: string, problems: Problem[]): Redirect {
-  return {
-    ...(filter.scheme && { scheme: filter.scheme }),
-    ...(filter.hostname !== undefined && { hostname: filter.hostname }),
-    ...(filter.port !== undefined && { port: filter.port }),
-    ...(filter.path && { path: pathRewriteOf(filter.path, prefix, `${field}.path`, problems) }),
-    status: Number(filter.statusCode ?? 302),
-  };
-}
-
 function weightedBackend(
   ref: HTTPBackendRef,
   field: string,
@@ -343,10 +217,4 @@ function weightedBackend(
     ...(responseHeaders && { responseHeaders }),
     ...(hostRewrite !== undefined && { hostRewrite }),
   };
-}
-
-function mirrorShare(mirror: HTTPRequestMirrorFilter): number {
-  if (mirror.percent !== undefined) return mirror.percent * 10_000;
-  if (mirror.fraction) return Math.round((mirror.fraction.numerator / (mirror.fraction.denominator ?? 100)) * 1_000_000);
-  return 1_000_000;
 }
