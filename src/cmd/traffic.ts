@@ -1,7 +1,7 @@
 /**
  * DestinationRules at waypoints.
  *
- *   DestinationRules ─> TrafficRules, by namespace ─┬─> trafficOf(waypoint, cluster) ─> clusters of that waypoint
+ *   DestinationRules ─> TrafficRules, by host ──────┬─> trafficOf(waypoint, cluster) ─> clusters of that waypoint
  *   BoundServices ──────────────────────────────────┴─> statuses: what of a rule has no effect
  */
 import type { GatewayApi } from '../gateway/collections.ts';
@@ -31,7 +31,8 @@ export function trafficRules(
   meshConfig: (ctx: Ctx) => Mesh | undefined,
 ): TrafficRules {
   const rules = map(g, sources.destinationRules, { name: 'TrafficRules' }, (_ctx, rule) => parseDestinationRule(rule));
-  const byNamespace = rules.index('namespace', (r) => [r.ref.namespace]);
+  // A rule for one host concerns the clusters of that host alone; those with wildcards are few.
+  const byHost = rules.index('host', (r) => [hostKey(r.ref.namespace, r.host.startsWith('*') ? anyHost : r.host)]);
   const waypoints = map(g, gateways, { name: 'WaypointNamespaces' }, (_ctx, { key, ref, waypoint }) =>
     waypoint ? { key, namespace: ref.namespace } : undefined,
   );
@@ -41,7 +42,7 @@ export function trafficRules(
     if (!waypoint || direction !== 'outbound') return undefined;
     const root = (meshConfig(ctx) ?? defaultMesh).rootNamespace;
     const rule = ruleFor({ client: waypoint.namespace, service: origin.namespace, root, host }, (namespace) =>
-      ctx.fetch(rules, { index: byNamespace, is: namespace }),
+      [host, anyHost].flatMap((h) => ctx.fetch(rules, { index: byHost, is: hostKey(namespace, h) })),
     );
     const named = discovery?.from === 'host' || host.startsWith('*') ? undefined : host;
     return rule && trafficOfPort(rule, Number(port), named);
@@ -51,6 +52,12 @@ export function trafficRules(
     return report(rule, served);
   });
   return { trafficOf, trafficStatuses: statuses };
+}
+
+const anyHost = '*';
+
+function hostKey(namespace: string, host: string): string {
+  return `${namespace}|${host}`;
 }
 
 function isServed(ctx: Ctx, { boundServices }: MeshApi, rule: TrafficRule): boolean {

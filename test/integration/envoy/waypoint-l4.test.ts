@@ -71,6 +71,14 @@ afterAll(async () => {
   for (const backend of [plain, other, secure, secureOther]) backend.close();
 });
 
+test('a server that speaks first is heard on a port that says nothing of its protocol', async () => {
+  const asked = performance.now();
+  const socket = await client.dial({ port: 7000 });
+  expect(await new Promise((resolve) => socket.once('data', (data: Buffer) => resolve(data.toString())))).toBe('plain\n');
+  // Whoever waits for first bytes of the client gives up after 15 s.
+  expect(performance.now() - asked).toBeLessThan(10_000);
+});
+
 describe('a TCPRoute of a Service', () => {
   test('holds on its port, the oldest one, and leaves with it', async () => {
     await gateway.write(

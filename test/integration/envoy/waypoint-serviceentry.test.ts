@@ -134,6 +134,25 @@ describe('addresses', () => {
   });
 });
 
+test('hosts at one address are told apart by what requests name', async () => {
+  const address = '240.240.0.9';
+  await gateway.write(
+    'route.yaml',
+    `
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: { name: two }
+spec:
+  parentRefs: [{ group: networking.istio.io, kind: Hostname, name: two.example.net, port: 80 }]
+  rules: [{ filters: [{ type: RequestRedirect, requestRedirect: { statusCode: 301, hostname: moved.example.net } }] }]
+`,
+  );
+  await eventually('the route holds', async () => (await get('/', { address, host: 'two.example.net' })).status === 301);
+  expect(echoOf(await get('/', { address, host: 'one.example.net' })).service).toBe('one');
+  expect(echoOf(await get('/', { address, host: 'other.example.net' })).service).toBe('one');
+  await gateway.remove('route.yaml');
+});
+
 describe('resolution NONE', () => {
   test.skipIf(!mayMark || !machine)('leads where the client dialled, over HTTP and TCP', async () => {
     const answer = await get('/', { address: machine ?? '', port: httpPort, host: 'whatever' });
