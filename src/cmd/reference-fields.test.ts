@@ -339,4 +339,27 @@ describe('reference fields', () => {
     const allowed = shows(translateYaml(world() + yaml + grant(row.from, to)));
     expect(allowed, 'with a grant').toEqual(row.how === 'by grant' ? { read: isFile, sent: true } : { read: false, sent: false });
   });
+
+  // Istio's CRDs are not here to be walked.
+  test.each([
+    ['AuthorizationPolicy', 'rules: [{}], action: DENY'],
+    ['RequestAuthentication', `jwtRules: [{ issuer: other, jwks: '{"keys":[]}' }]`],
+  ])('%s spec.targetRefs[] changes nothing in another namespace, with a grant neither', (kind, spec) => {
+    const bytes = (yaml: string) => translateYaml(yaml).resources.map((r) => `${r.name} ${r.version}`);
+    const objects = world() + route('HTTPRoute', `{ backendRefs: [${localBackend}] }`);
+    const policy = (namespace: string, more = '') => `---
+apiVersion: security.istio.io/v1
+kind: ${kind}
+metadata: { name: referrer, namespace: ${namespace} }
+spec: { targetRefs: [{ group: ${group.gateway}, kind: Gateway, name: gw${more} }], ${spec} }
+---
+apiVersion: ${group.gateway}/v1beta1
+kind: ReferenceGrant
+metadata: { name: grant }
+spec: { from: [{ group: security.istio.io, kind: ${kind}, namespace: other }], to: [{ group: ${group.gateway}, kind: Gateway }] }
+`;
+    expect(bytes(objects + policy('default'))).not.toEqual(bytes(objects));
+    expect(bytes(objects + policy('other', ', namespace: default'))).toEqual(bytes(objects));
+    expect(bytes(objects + policy('other'))).toEqual(bytes(objects));
+  });
 });
