@@ -3,7 +3,7 @@
 // Why a merge patch with a resourceVersion, and not server-side apply: `status.parents` and `status.ancestors` are atomic lists in the CRDs (Gateway API
 // 1.6, x-kubernetes-list-type: atomic), so an apply of our entry would take the whole list from the other controllers. One way for all kinds is less to
 // get wrong; the version makes a write fail (409) when anything changed since we looked, and then we look again.
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Collection, Event } from '../krt/index.ts';
 import { isConflict, isNotFound } from './api-error.ts';
 import type { KubeClient } from './client.ts';
@@ -226,9 +226,7 @@ function versionAndStatus(o: KubeObject): KubeObject {
 
 /** Of a JSON value; the order of fields counts, which is the server's own for what it stores. */
 function digest(value: unknown): string {
-  return createHash('sha1')
-    .update(JSON.stringify(value) ?? '')
-    .digest('base64');
+  return hash('sha1', JSON.stringify(value) ?? '', 'base64');
 }
 
 /** What to write for an object that we no longer have a say about: none of our entries. A whole status is left as it is. */

@@ -157,7 +157,9 @@ function identityOf(item: unknown): string | undefined {
 function clean(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(clean);
   if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).flatMap(([k, v]) => (v === undefined ? [] : [[k, clean(v)]])));
+  const present: Json = {};
+  for (const [field, v] of Object.entries(value)) if (v !== undefined) present[field] = clean(v);
+  return present;
 }
 
 /** Equality of JSON values; the order of fields does not count. */

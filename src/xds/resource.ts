@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Endpoints } from '../ir/backend.ts';
 import type { ObjectRef } from '../ir/object-ref.ts';
 
@@ -41,7 +41,7 @@ export function xdsResourceKey(r: Pick<XdsResource, 'scope' | 'type' | 'name'>):
 
 /** Version of a resource: a short hash of its bytes. */
 export function versionOf(bytes: Uint8Array): string {
-  return createHash('sha1').update(bytes).digest('base64url').slice(0, 16);
+  return hash('sha1', bytes, 'base64url').slice(0, 16);
 }
 
 /** A proxy that has an open, authenticated stream. */
