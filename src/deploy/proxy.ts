@@ -101,7 +101,7 @@ function withNodePort(
 }
 
 /** The HBONE port of a waypoint: its ztunnel terminates it in the Pod's network namespace, or the proxy itself. */
-const hbonePort: ServicePort = { name: 'mesh-hbone', port: 15_008, targetPort: 15_008, protocol: 'TCP', appProtocol: 'istio.io/hbone' };
+const hbonePort: ServicePort = { name: 'mesh-hbone', port: 15_008, targetPort: 15_008, protocol: 'TCP', appProtocol: 'hbone' };
 
 /** The listener of a waypoint is on loopback and no port of its Service: who could reach it could claim to be anybody. */
 function servicePorts(input: ProxyDeployment): readonly ServicePort[] {
