@@ -1,6 +1,9 @@
 /** The part of the ztunnel double that runs in the network namespace of a Pod; its parent tells it what to do. */
 import { execFileSync } from 'node:child_process';
+import { type ClientHttp2Session, type Http2SecureServer, type ServerHttp2Stream, constants } from 'node:http2';
 import { type Server, type Socket, connect, createServer } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { type Arrival, type MeshTls, hboneServer, openHbone, openTunnel } from './hbone.ts';
 import { proxyHeader } from './proxy-header.ts';
 
 export interface Place {
@@ -8,42 +11,75 @@ export interface Place {
   readonly port: number;
 }
 
+/** A waypoint, and the identities that its certificate may show. */
+export interface Via extends Place {
+  readonly identities: readonly string[];
+}
+
 /** A Service port that is reached through a waypoint. */
 export interface Capture extends Place {
-  readonly via: readonly Place[];
+  readonly via: readonly Via[];
+}
+
+interface Captured {
+  /** The Pod's. */
+  readonly address: string;
+  readonly tls: MeshTls;
 }
 
 export type Duty =
-  | { readonly role: 'waypoint'; readonly address: string; readonly port: number }
-  | { readonly role: 'client'; readonly address: string; readonly principal: string; readonly captures: readonly Capture[] };
+  | (Captured & { readonly role: 'waypoint' })
+  /** A workload: what it sends to Services with a waypoint goes there, and it takes HBONE for itself. */
+  | (Captured & { readonly role: 'workload'; readonly captures: readonly Capture[] });
 
+const hbonePort = 15_008;
 const waypointListener: Place = { address: '127.0.0.1', port: 15_088 };
 const table = 'ztunnel_double';
 
 /** By `address:port` of the Service. */
 const captured = new Map<string, { readonly server: Server; readonly port: number; capture: Capture }>();
-let tunnel: Server | undefined;
+/** By address of the waypoint. */
+const sessions = new Map<string, Promise<ClientHttp2Session>>();
+let inbound: Http2SecureServer | undefined;
+let duty: Duty | undefined;
 let next = 0;
 
 /** Both directions, each until its end. */
-function join(a: Socket, b: Socket): void {
+function join(a: Duplex, b: Duplex): void {
   for (const [from, to] of [
     [a, b],
     [b, a],
   ] as const) {
     from.pipe(to);
     from.on('error', () => to.destroy());
+    from.on('close', () => {
+      if (!from.readableEnded) to.destroy();
+    });
   }
 }
 
-function listen(server: Server, place: Place): Promise<number> {
+function listen(server: Server | Http2SecureServer, place: Place): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(place.port, place.address, () => resolve((server.address() as { port: number }).port));
   });
 }
 
-async function capture(c: Capture, self: { readonly address: string; readonly principal: string }): Promise<void> {
+/** A connection to a waypoint that is in use as long as it takes new tunnels. */
+function sessionTo(via: Via): Promise<ClientHttp2Session> {
+  const key = `${via.address}:${via.port}`;
+  const known = sessions.get(key);
+  if (known) return known;
+  const opened = openHbone({ host: via.address, port: via.port }, duty?.tls ?? {}, via.identities);
+  sessions.set(key, opened);
+  const forget = (): void => {
+    if (sessions.get(key) === opened) sessions.delete(key);
+  };
+  opened.then((session) => session.once('goaway', forget).once('close', forget), forget);
+  return opened;
+}
+
+async function capture(c: Capture): Promise<void> {
   const key = `${c.address}:${c.port}`;
   const known = captured.get(key);
   if (known) {
@@ -51,13 +87,17 @@ async function capture(c: Capture, self: { readonly address: string; readonly pr
     return;
   }
   const server = createServer({ allowHalfOpen: true }, (client) => {
+    client.on('error', () => {});
     const via = captured.get(key)?.capture.via ?? [];
     const to = via[next++ % via.length];
     if (!to) return void client.destroy();
-    const source = { address: self.address, port: client.remotePort ?? 0 };
-    const up = connect({ host: to.address, port: to.port, allowHalfOpen: true });
-    up.write(proxyHeader({ source, destination: { address: c.address, port: c.port }, principal: self.principal }));
-    join(client, up);
+    void (async () => {
+      const session = await sessionTo(to);
+      join(client, await openTunnel(session, key, { baggage: 'service.name=ztunnel-double' }));
+    })().catch((error: unknown) => {
+      console.error(`to ${key} through ${to.address}: ${String(error)}`);
+      client.resetAndDestroy();
+    });
   });
   captured.set(key, { server, port: await listen(server, { address: '127.0.0.1', port: 0 }), capture: c });
 }
@@ -78,27 +118,50 @@ function redirect(): void {
   execFileSync('nft', ['-f', '-'], { input: `${lines.join('\n')}\n` });
 }
 
-async function perform(duty: Duty): Promise<void> {
-  if (duty.role === 'waypoint') {
-    if (tunnel) return;
-    tunnel = createServer({ allowHalfOpen: true }, (socket) =>
-      join(socket, connect({ host: waypointListener.address, port: waypointListener.port, allowHalfOpen: true })),
-    );
-    await listen(tunnel, duty);
-    return;
-  }
-  const wanted = new Set(duty.captures.map((c) => `${c.address}:${c.port}`));
-  for (const c of duty.captures) await capture(c, duty);
+/** What ztunnel does with a tunnel that comes in. */
+function accept(stream: ServerHttp2Stream, arrival: Arrival): void {
+  const at = arrival.authority.lastIndexOf(':');
+  const asked = { address: arrival.authority.slice(0, at).replace(/^\[|\]$/g, ''), port: Number(arrival.authority.slice(at + 1)) };
+  const isWaypoint = duty?.role === 'waypoint';
+  if (!isWaypoint && asked.address !== duty?.address) return stream.respond({ ':status': 400 }, { endStream: true });
+  const to = isWaypoint ? waypointListener : asked;
+  const up: Socket = connect({ host: to.address, port: to.port, allowHalfOpen: true }, () => {
+    if (isWaypoint) up.write(proxyHeader({ source: arrival.remote, destination: asked, principal: arrival.peer }));
+    stream.respond({ ':status': 200 });
+    join(stream, up);
+  });
+  up.once('error', () => {
+    if (stream.headersSent) stream.close(constants.NGHTTP2_CONNECT_ERROR);
+    else if (!stream.destroyed) stream.respond({ ':status': 503 }, { endStream: true });
+  });
+}
+
+async function perform(now: Duty): Promise<void> {
+  duty = now;
+  if (inbound) inbound.setSecureContext(now.tls);
+  else await listen((inbound = hboneServer(now.tls, accept)), { address: now.address, port: hbonePort });
+  if (now.role === 'waypoint') return;
+  const wanted = new Set(now.captures.map((c) => `${c.address}:${c.port}`));
+  for (const c of now.captures) await capture(c);
   for (const [key, { server }] of captured) {
     if (wanted.has(key)) continue;
     server.close();
     captured.delete(key);
   }
+  const waypoints = new Set(now.captures.flatMap((c) => c.via.map((v) => `${v.address}:${v.port}`)));
+  for (const [key, session] of sessions) {
+    if (waypoints.has(key)) continue;
+    sessions.delete(key);
+    session.then(
+      (s) => s.close(),
+      () => {},
+    );
+  }
   redirect();
 }
 
 let last = Promise.resolve();
-process.on('message', (duty: Duty) => {
-  last = last.then(() => perform(duty)).catch((error: unknown) => console.error(error));
+process.on('message', (now: Duty) => {
+  last = last.then(() => perform(now)).catch((error: unknown) => console.error(error));
 });
 process.on('disconnect', () => process.exit(0));

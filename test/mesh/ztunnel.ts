@@ -2,12 +2,14 @@
 /**
  * A test double of ztunnel for clusters whose Pods run on this machine (the lab). Needs root: it works in the network namespaces of Pods.
  *
- *   client Pod: nft redirects connections to Services that have a waypoint ─> agent ─┐  PROXY header: client, Service address, identity
- *   waypoint Pod: agent on podIP:15008 ─> 127.0.0.1:15088 <──────────────────────────┘
+ *   client Pod: nft redirects connections to Services that have a waypoint ─> agent ─┬─ HBONE ─> waypoint that ends it itself
+ *                                                                                    └─ HBONE ─> waypoint Pod: agent on podIP:15008 ┐
+ *   127.0.0.1:15088 of the waypoint <── PROXY header: client, Service address, identity ────────────────────────────────────────────┘
+ *   any captured Pod: agent on podIP:15008 takes HBONE for the Pod
  *
- * What Envoy sees is what it sees behind the real one with the binding PROXY. Between the agents bytes go in the clear instead of HBONE.
- * Which waypoint serves a Service is read from the labels `istio.io/use-waypoint` and `istio.io/use-waypoint-namespace`. A client is every Pod
- * of a namespace labelled `istio.io/dataplane-mode: ambient` that is no waypoint.
+ * What Envoy sees is what it sees from the real one; certificates are istiod's where there is an istiod. Which waypoint serves a Service is read from
+ * the labels `istio.io/use-waypoint` and `istio.io/use-waypoint-namespace`. Captured is every Pod whose label `istio.io/dataplane-mode`, or that of its
+ * namespace, is `ambient`; as istio-cni does, it is annotated.
  *
  *   KUBECONFIG=... node test/mesh/ztunnel.ts
  */
@@ -18,10 +20,15 @@ import { kubeClient } from '../../src/kube/client.ts';
 import { defaultCredentials } from '../../src/kube/credentials.ts';
 import { Namespaces, Pods, Services } from '../../src/kube/resources.ts';
 import type { Namespace, Pod, Service } from '../../src/kube/types/core.ts';
-import type { Capture, Duty } from './agent.ts';
+import { keyOf } from '../../src/kube/types/meta.ts';
+import type { Capture, Duty, Via } from './agent.ts';
+import { identities, identityOf } from './identities.ts';
 
 const periodMs = 300;
 const tunnelPort = 15_008;
+const dataplaneMode = 'istio.io/dataplane-mode';
+const redirection = 'ambient.istio.io/redirection';
+const classLabel = 'gateway.networking.k8s.io/gateway-class-name';
 const gatewayNameLabel = 'gateway.networking.k8s.io/gateway-name';
 const useWaypoint = 'istio.io/use-waypoint';
 
@@ -39,28 +46,43 @@ export interface Ztunnel {
 /** Starts the double on the cluster of the kubeconfig. */
 export async function startZtunnel(kubeconfig?: string): Promise<Ztunnel> {
   const client = await kubeClient({ credentials: await defaultCredentials(kubeconfig), userAgent: 'ztunnel-double' });
+  const certificates = await identities(client);
   const agents = new Map<string, Agent>();
 
   async function sync(): Promise<void> {
     const [pods, services, namespaces] = await Promise.all([client.list(Pods), client.list(Services), client.list(Namespaces)]);
-    const duties = dutiesOf(pods.items, services.items, namespaces.items);
+    const { tasks, waypoints } = tasksOf(pods.items, namespaces.items);
+    const labelsOf = new Map(namespaces.items.map((n) => [n.metadata.name, n.metadata.labels ?? {}]));
+    const captures = services.items.flatMap((s) => capturesOf(s, labelsOf.get(s.metadata.namespace ?? '') ?? {}, waypoints));
+    const uids = new Set(tasks.map((t) => t.pod.metadata.uid));
     for (const [uid, agent] of agents) {
-      if (duties.has(uid) && agent.process.exitCode === null) continue;
+      if (uids.has(uid) && agent.process.exitCode === null) continue;
       agent.process.kill();
       agents.delete(uid);
     }
-    const missing = [...duties].filter(([uid]) => !agents.has(uid));
+    const missing = tasks.filter((t) => !agents.has(t.pod.metadata.uid ?? ''));
     const places = missing.length > 0 ? networkNamespaces() : new Map<string, number>();
-    for (const [uid, { address }] of missing) {
+    for (const { pod, address } of missing) {
       const pid = places.get(address);
-      if (pid !== undefined) agents.set(uid, { process: startAgent(pid), duty: '' });
+      if (pid !== undefined) agents.set(pod.metadata.uid ?? '', { process: startAgent(pid), duty: '' });
     }
-    for (const [uid, { duty }] of duties) {
-      const agent = agents.get(uid);
-      const text = JSON.stringify(duty);
-      if (!agent || agent.duty === text) continue;
+    await Promise.all(tasks.map((task) => tell(task, captures)));
+  }
+
+  /** Tells an agent what to do, and the cluster that the Pod is captured. */
+  async function tell({ pod, address, role }: Task, captures: readonly Capture[]): Promise<void> {
+    const agent = agents.get(pod.metadata.uid ?? '');
+    if (!agent) return;
+    const { namespace = '', annotations } = pod.metadata;
+    const tls = await certificates.of(namespace, pod.spec.serviceAccountName ?? 'default');
+    const duty: Duty = role === 'waypoint' ? { role, address, tls } : { role, address, tls, captures };
+    const text = JSON.stringify(duty);
+    if (agent.duty !== text && agent.process.connected) {
       agent.duty = text;
       agent.process.send(duty);
+    }
+    if (annotations?.[redirection] !== 'enabled') {
+      await client.patch(Pods, keyOf(pod), { metadata: { annotations: { [redirection]: 'enabled' } } }, { fieldManager: 'ztunnel-double' });
     }
   }
 
@@ -79,38 +101,41 @@ function startAgent(pid: number): ChildProcess {
   return spawn('nsenter', args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
 }
 
-/** What each Pod's agent has to do, by uid of the Pod. */
-function dutiesOf(
-  pods: readonly Pod[],
-  services: readonly Service[],
-  namespaces: readonly Namespace[],
-): Map<string, { readonly address: string; readonly duty: Duty }> {
-  const labelsOf = new Map(namespaces.map((n) => [n.metadata.name, n.metadata.labels ?? {}]));
-  const running = pods.filter((p) => p.status?.phase === 'Running' && p.status.podIP && !p.metadata.deletionTimestamp);
-  const waypoints = new Map<string, string[]>();
-  for (const pod of running) {
-    const { namespace, labels = {} } = pod.metadata;
-    const gateway = labels[gatewayNameLabel];
-    if (gateway === undefined || labels['istio.io/dataplane-mode'] !== 'ambient') continue;
-    const ready = pod.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True');
-    if (ready) waypoints.set(`${namespace}/${gateway}`, [...(waypoints.get(`${namespace}/${gateway}`) ?? []), pod.status?.podIP ?? '']);
-  }
-  const captures = services.flatMap((s) => capturesOf(s, labelsOf.get(s.metadata.namespace ?? '') ?? {}, waypoints));
-  const duties = new Map<string, { readonly address: string; readonly duty: Duty }>();
-  for (const pod of running) {
-    const { namespace = '', labels = {}, uid = '' } = pod.metadata;
-    const address = pod.status?.podIP ?? '';
-    const isWaypoint = labels[gatewayNameLabel] !== undefined && labels['istio.io/dataplane-mode'] === 'ambient';
-    if (isWaypoint) duties.set(uid, { address, duty: { role: 'waypoint', address, port: tunnelPort } });
-    else if (labelsOf.get(namespace)?.['istio.io/dataplane-mode'] === 'ambient') {
-      const principal = `spiffe://cluster.local/ns/${namespace}/sa/${pod.spec.serviceAccountName ?? 'default'}`;
-      duties.set(uid, { address, duty: { role: 'client', address, principal, captures } });
-    }
-  }
-  return duties;
+interface Task {
+  readonly pod: Pod;
+  readonly address: string;
+  readonly role: Duty['role'];
 }
 
-function capturesOf(service: Service, ofNamespace: Record<string, string>, waypoints: ReadonlyMap<string, readonly string[]>): Capture[] {
+/** Waypoints that ztunnel would send to, and all captured Pods. */
+function tasksOf(
+  pods: readonly Pod[],
+  namespaces: readonly Namespace[],
+): { readonly tasks: readonly Task[]; readonly waypoints: Waypoints } {
+  const labelsOf = new Map(namespaces.map((n) => [n.metadata.name, n.metadata.labels ?? {}]));
+  const waypoints = new Map<string, Via[]>();
+  const tasks: Task[] = [];
+  for (const pod of pods) {
+    const address = pod.status?.podIP;
+    const { namespace = '', labels = {}, deletionTimestamp } = pod.metadata;
+    if (pod.status?.phase !== 'Running' || !address) continue;
+    const mode = labels[dataplaneMode] ?? labelsOf.get(namespace)?.[dataplaneMode];
+    const isWaypoint = labels[classLabel]?.includes('waypoint') === true;
+    const ready = pod.status.conditions?.some((c) => c.type === 'Ready' && c.status === 'True');
+    if (isWaypoint && ready && !deletionTimestamp) {
+      const key = `${namespace}/${labels[gatewayNameLabel]}`;
+      const via = { address, port: tunnelPort, identities: [identityOf(namespace, pod.spec.serviceAccountName ?? 'default')] };
+      waypoints.set(key, [...(waypoints.get(key) ?? []), via]);
+    }
+    // A Pod that ends keeps its ztunnel to the end.
+    if (mode === 'ambient') tasks.push({ pod, address, role: isWaypoint ? 'waypoint' : 'workload' });
+  }
+  return { tasks, waypoints };
+}
+
+type Waypoints = ReadonlyMap<string, readonly Via[]>;
+
+function capturesOf(service: Service, ofNamespace: Record<string, string>, waypoints: Waypoints): Capture[] {
   const { namespace = '', labels = {} } = service.metadata;
   const from = labels[useWaypoint] === undefined ? ofNamespace : labels;
   const name = from[useWaypoint];
@@ -119,13 +144,11 @@ function capturesOf(service: Service, ofNamespace: Record<string, string>, waypo
   const via = waypoints.get(`${from[`${useWaypoint}-namespace`] ?? namespace}/${name}`);
   // As istiod does: without a waypoint that is ready, the Service is reached directly.
   if (!via) return [];
-  return (service.spec.ports ?? [])
-    .filter((p) => (p.protocol ?? 'TCP') === 'TCP')
-    .map(({ port }) => ({ address, port, via: via.map((ip) => ({ address: ip, port: tunnelPort })) }));
+  return (service.spec.ports ?? []).filter((p) => (p.protocol ?? 'TCP') === 'TCP').map(({ port }) => ({ address, port, via }));
 }
 
 /** A process in the network namespace of each Pod, by address of the Pod. */
-function networkNamespaces(): Map<string, number> {
+export function networkNamespaces(): Map<string, number> {
   const seen = new Set<string>();
   const found = new Map<string, number>();
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {

@@ -1,38 +1,13 @@
 // A waypoint between real Pods, with the test double of ztunnel (test/mesh). It works in the network namespaces of Pods, so the cluster has to run
 // on this machine: the lab.
 import { connect } from 'node:net';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { Namespaces } from '../../../src/kube/resources.ts';
-import { type Ztunnel, startZtunnel } from '../../mesh/ztunnel.ts';
-import { kubeconfig } from '../cluster.ts';
 import { eventually, kubectl, useCluster } from '../cluster/cluster.ts';
 import { enableWaypoints } from './enable.ts';
+import { echo, useZtunnel } from './mesh.ts';
 
 const cluster = useCluster();
-let ztunnel: Ztunnel;
-let timer: NodeJS.Timeout;
-
-const echo = (name: string): string => `
-apiVersion: v1
-kind: Service
-metadata: {name: ${name}}
-spec: {selector: {app: ${name}}, ports: [{name: http, port: 80, targetPort: 8080}, {name: tcp, port: 9090}, {name: grpc, port: 7070}]}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: ${name}}
-spec:
-  selector: {matchLabels: {app: ${name}}}
-  template:
-    metadata: {labels: {app: ${name}}}
-    spec:
-      containers:
-        - name: echo
-          image: registry.k8s.io/gateway-api/echo-advanced:v1.5.1
-          args: [--tcp=9090, --port=8080, --grpc=7070]
-          readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}
----
-`;
 
 beforeAll(async () => {
   await enableWaypoints();
@@ -47,16 +22,10 @@ spec:
   gatewayClassName: kgateway-waypoint
   listeners: [{name: proxy, port: 15088, protocol: istio.io/PROXY}]
 `);
-  ztunnel = await startZtunnel(await kubeconfig());
-  timer = setInterval(() => void ztunnel.sync().catch(() => {}), 300);
+  await useZtunnel();
   for (const name of ['one', 'two', 'wp']) await cluster.rolledOut(name);
   await eventually(async () => expect(await get('two', 'http://one/')).toContain('RequestHeader=X-Forwarded-For'));
 }, 120_000);
-
-afterAll(() => {
-  clearInterval(timer);
-  ztunnel.stop();
-});
 
 /** What the echo client of a Deployment prints about its requests. */
 async function get(from: string, ...args: readonly string[]): Promise<string> {
