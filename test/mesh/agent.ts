@@ -140,6 +140,7 @@ async function perform(now: Duty): Promise<void> {
   duty = now;
   if (inbound) inbound.setSecureContext(now.tls);
   else await listen((inbound = hboneServer(now.tls, accept)), { address: now.address, port: hbonePort });
+  process.send?.('listening');
   if (now.role === 'waypoint') return;
   const wanted = new Set(now.captures.map((c) => `${c.address}:${c.port}`));
   for (const c of now.captures) await capture(c);

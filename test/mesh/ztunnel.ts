@@ -35,6 +35,8 @@ const useWaypoint = 'istio.io/use-waypoint';
 interface Agent {
   readonly process: ChildProcess;
   duty: string;
+  /** True once it takes HBONE. */
+  listening: boolean;
 }
 
 export interface Ztunnel {
@@ -51,7 +53,7 @@ export async function startZtunnel(kubeconfig?: string): Promise<Ztunnel> {
 
   async function sync(): Promise<void> {
     const [pods, services, namespaces] = await Promise.all([client.list(Pods), client.list(Services), client.list(Namespaces)]);
-    const { tasks, waypoints } = tasksOf(pods.items, namespaces.items);
+    const { tasks, waypoints } = tasksOf(pods.items, namespaces.items, (uid) => agents.get(uid)?.listening === true);
     const labelsOf = new Map(namespaces.items.map((n) => [n.metadata.name, n.metadata.labels ?? {}]));
     const captures = services.items.flatMap((s) => capturesOf(s, labelsOf.get(s.metadata.namespace ?? '') ?? {}, waypoints));
     const uids = new Set(tasks.map((t) => t.pod.metadata.uid));
@@ -64,7 +66,10 @@ export async function startZtunnel(kubeconfig?: string): Promise<Ztunnel> {
     const places = missing.length > 0 ? networkNamespaces() : new Map<string, number>();
     for (const { pod, address } of missing) {
       const pid = places.get(address);
-      if (pid !== undefined) agents.set(pod.metadata.uid ?? '', { process: startAgent(pid), duty: '' });
+      if (pid === undefined) continue;
+      const agent: Agent = { process: startAgent(pid), duty: '', listening: false };
+      agent.process.on('message', () => (agent.listening = true));
+      agents.set(pod.metadata.uid ?? '', agent);
     }
     await Promise.all(tasks.map((task) => tell(task, captures)));
   }
@@ -117,12 +122,14 @@ function tasksOf(
   const tasks: Task[] = [];
   for (const pod of pods) {
     const address = pod.status?.podIP;
-    const { namespace = '', labels = {}, deletionTimestamp } = pod.metadata;
+    const { namespace = '', labels = {}, uid = '', deletionTimestamp } = pod.metadata;
     if (pod.status?.phase !== 'Running' || !address) continue;
     const mode = labels[dataplaneMode] ?? labelsOf.get(namespace)?.[dataplaneMode];
     const isWaypoint = labels[classLabel]?.includes('waypoint') === true;
     const ready = pod.status.conditions?.some((c) => c.type === 'Ready' && c.status === 'True');
-    if (isWaypoint && ready && !deletionTimestamp) {
+    // The real one listens before the Pod's containers start.
+    const takesHbone = mode !== 'ambient' || listening(uid);
+    if (isWaypoint && ready && takesHbone && !deletionTimestamp) {
       const key = `${namespace}/${labels[gatewayNameLabel]}`;
       const via = { address, port: tunnelPort, identities: [identityOf(namespace, pod.spec.serviceAccountName ?? 'default')] };
       waypoints.set(key, [...(waypoints.get(key) ?? []), via]);

@@ -14,9 +14,8 @@ beforeAll(async () => {
   await ensureIstio(cluster.client);
   await enableWaypoints();
   await cluster.patch(Namespaces, cluster.namespace, { metadata: { labels: { 'istio.io/dataplane-mode': 'ambient' } } });
-  await cluster.apply(echo('client'));
   for (const [name, gatewayClass] of Object.entries(pairs)) {
-    await cluster.apply(`${echo(name)}${waypoint(`wp-${name}`, gatewayClass)}---
+    await cluster.apply(`${echo('client')}${echo(name)}${waypoint(`wp-${name}`, gatewayClass)}---
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
 metadata: {name: ${name}}
