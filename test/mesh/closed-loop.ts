@@ -26,8 +26,7 @@ function get(url: string, agent: Agent | false): Promise<string> {
     r.on('timeout', () => r.destroy(new Error('no answer within 10 s')));
     r.on('error', (error: NodeJS.ErrnoException & { readonly reusedSocket?: boolean }) => {
       // The server may close an idle connection while a request is under way on it: HTTP/1.1 clients repeat it (RFC 9110, 9.2.2).
-      if (r.reusedSocket && error.code === 'ECONNRESET') void get(url, false).then(resolve);
-      else resolve(error.code ?? error.message);
+      resolve(r.reusedSocket && error.code === 'ECONNRESET' ? get(url, false) : (error.code ?? error.message));
     });
     r.end();
   });

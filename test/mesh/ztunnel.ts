@@ -116,6 +116,7 @@ interface Task {
 function tasksOf(
   pods: readonly Pod[],
   namespaces: readonly Namespace[],
+  listening: (uid: string) => boolean,
 ): { readonly tasks: readonly Task[]; readonly waypoints: Waypoints } {
   const labelsOf = new Map(namespaces.map((n) => [n.metadata.name, n.metadata.labels ?? {}]));
   const waypoints = new Map<string, Via[]>();
