@@ -2,7 +2,7 @@
  * A waypoint that ends HBONE itself, as ztunnel and workloads of the mesh see it: certificates of a small CA, tunnels, scopes and policies of the
  * sandwich, and tunnels of its own to workloads that take them.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type ClientHttp2Session, type Http2SecureServer, constants } from 'node:http2';
 import { type IncomingHttpHeaders, request } from 'node:http';
 import { type Server, type Socket, connect, createServer } from 'node:net';
@@ -401,6 +401,34 @@ spec:
     await eventually('it holds for another address', async () => (await get('/')).status === 200);
     expect((await get('/', { connect: { 'x-forwarded-for': '203.0.113.9' } })).status).toBe(200);
     await gateway.remove('policy.yaml');
+  });
+});
+
+test('what a client says about itself on a CONNECT is there for access logs', async () => {
+  const log = join(folder, 'access.log');
+  const states = ['baggage', 'forwarded', 'traceparent'].map((name) => `%FILTER_STATE(io.kgateway.connect.${name}:PLAIN)%`);
+  await gateway.write(
+    'mesh.yaml',
+    `---
+apiVersion: v1
+kind: ConfigMap
+metadata: { name: istio, namespace: istio-system }
+data:
+  mesh: |
+    extensionProviders:
+      - name: lines
+        envoyFileAccessLog: { path: '${log}', logFormat: { text: '%REQ(:PATH)% ${states.join(' ')} %FILTER_STATE(io.istio.peer_principal:PLAIN)%' } }
+---
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: { name: all, namespace: istio-system }
+spec: { accessLogging: [{ providers: [{ name: lines }] }] }
+`,
+  );
+  const said = { baggage: 'k8s.namespace.name=web', forwarded: 'for=10.1.2.3', traceparent: '00-1-2-01' };
+  await eventually('it is logged', async () => {
+    await get('/logged', { connect: said });
+    return readFileSync(log, 'utf8').includes(`/logged ${Object.values(said).join(' ')} ${spiffe('client', 'client')}`);
   });
 });
 
