@@ -39,6 +39,8 @@ export interface ClusterTraffic {
   /** HTTP/2, whatever the Service says. */
   readonly http2?: boolean;
   readonly outlierDetection?: OutlierDetection;
+  /** Endpoints in the zone of the proxy get all requests, as long as there are any. */
+  readonly ownZoneFirst?: true;
   /** Where no BackendTLSPolicy holds. */
   readonly tls?: UpstreamTls;
 }

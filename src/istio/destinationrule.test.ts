@@ -118,6 +118,16 @@ describe('settings', () => {
     }
   });
 
+  test('of outliers put the own zone first, unless that is switched off', () => {
+    expect(of({ outlierDetection: {} })).toEqual({ outlierDetection: { minHealthPercent: 0 }, ownZoneFirst: true });
+    const off = { outlierDetection: {}, loadBalancer: { localityLbSetting: { enabled: false } } };
+    expect(of(off)).toEqual({ outlierDetection: { minHealthPercent: 0 } });
+    const failover = { outlierDetection: {}, loadBalancer: { localityLbSetting: { failover: [{ from: 'a', to: 'b' }] } } };
+    expect(rule('a', 'a', { host, trafficPolicy: failover }).problems.map((p) => p.field)).toEqual([
+      'spec.trafficPolicy.loadBalancer.localityLbSetting.failover',
+    ]);
+  });
+
   test('that have no effect are named', () => {
     const trafficPolicy = { loadBalancer: { simple: 'PASSTHROUGH', warmup: {} }, proxyProtocol: { version: 'V2' } };
     expect(rule('a', 'a', { host, trafficPolicy }).problems.map((p) => p.field)).toEqual([

@@ -53,6 +53,8 @@ export function trafficOf(settings: TrafficPolicySettings, origin: ObjectRef, ho
     ...positive('concurrentStreams', http?.maxConcurrentStreams),
     ...(http?.h2UpgradePolicy === 'UPGRADE' && { http2: true }),
     ...(outlierDetection && { outlierDetection: outlierOf(outlierDetection) }),
+    // Without it nobody would notice that the zone has no healthy endpoint (Istio: LocalityLoadBalancerSetting).
+    ...(outlierDetection && loadBalancer?.localityLbSetting?.enabled !== false && { ownZoneFirst: true as const }),
     ...(upstreamTls && { tls: upstreamTls }),
   };
 }
@@ -122,7 +124,8 @@ export function unsupportedSettings(settings: TrafficPolicySettings, field: stri
       .map((key) => ({ field: `${at}.${key}`, message: 'is not supported and has no effect' }));
   return [
     ...unknown(field, rest, ['port']),
-    ...unknown(`${field}.loadBalancer`, loadBalancer, ['simple', 'consistentHash']),
+    ...unknown(`${field}.loadBalancer`, loadBalancer, ['simple', 'consistentHash', 'localityLbSetting']),
+    ...unknown(`${field}.loadBalancer.localityLbSetting`, loadBalancer?.localityLbSetting, ['enabled']),
     ...(loadBalancer?.simple !== undefined && !Object.hasOwn(simple, loadBalancer.simple)
       ? [
           {

@@ -101,12 +101,14 @@ function hasAddresses({ discovery }: Cluster): boolean {
 /** Other endpoints than those for all: the address of the Service instead, which leads to its waypoint, or tunnels to workloads of the mesh. */
 function ownEndpoints(ctx: Ctx, ir: GatewayClusterInputs, scope: string, name: string): Endpoints | undefined {
   const sender = ctx.fetchOne(ir.meshSenders, scope);
-  if (!sender) return undefined;
+  const cluster = ctx.fetchOne(ir.clusters, name);
+  const near = cluster && ir.trafficOf(ctx, scope, cluster)?.ownZoneFirst ? nearFirst(ctx.fetchOne(ir.endpoints, name)) : undefined;
+  if (!sender) return near;
   if (sender.by === 'ztunnel') {
     const address = addressThrough(ctx, ir, sender, name);
-    return address === undefined ? undefined : { cluster: name, endpoints: [{ address, port: tcpPortOfCluster(name) ?? 0 }] };
+    return address === undefined ? near : { cluster: name, endpoints: [{ address, port: tcpPortOfCluster(name) ?? 0 }] };
   }
-  const all = ctx.fetchOne(ir.endpoints, name);
+  const all = near ?? ctx.fetchOne(ir.endpoints, name);
   const { hboneWorkloads } = ir;
   return (
     all && {
@@ -117,6 +119,13 @@ function ownEndpoints(ctx: Ctx, ir: GatewayClusterInputs, scope: string, name: s
       }),
     }
   );
+}
+
+/** Each endpoint is close to its zone. What the Service says of distribution stays. */
+function nearFirst(all: Endpoints | undefined): Endpoints | undefined {
+  if (!all || all.prefers !== undefined) return all;
+  const endpoints = all.endpoints.map((e) => ({ ...e, near: { zones: e.zone === undefined ? [] : [e.zone], nodes: [] } }));
+  return { ...all, endpoints, prefers: 'zone' };
 }
 
 /** An address may for a moment be that of two Pods, one of which is gone. */

@@ -29,7 +29,7 @@ beforeAll(async () => {
     response.end((request.socket as TLSSocket & { readonly servername: string }).servername),
   );
   await new Promise<void>((resolve) => secure.listen(0, '127.0.0.1', resolve));
-  const endpoints = backends.map((b) => `{ address: 127.0.0.1, ports: { http: ${b.port} } }`).join(', ');
+  const endpoints = backends.map((b) => `{ address: 127.0.0.1, locality: region/${b.name}, ports: { http: ${b.port} } }`).join(', ');
   gateway = await startLocalGateway(
     {
       'gateway.yaml': waypointGateway,
@@ -51,6 +51,7 @@ spec:
 `,
     },
     [15_088],
+    { placeOf: () => ({ zone: 'b' }) },
   );
   await eventually('the waypoint serves', async () => (await get('/')).status === 200);
 });
@@ -78,10 +79,10 @@ test('consistent hashing keeps the requests of a user at one endpoint', async ()
   await eventually('the rule is gone', async () => (await reached({ 'x-user': 'one' })).size === 3);
 });
 
-test('an endpoint that fails gets no requests for a while', async () => {
+test('the own zone comes first, and an endpoint that fails gets no requests for a while', async () => {
   const policy = '{ outlierDetection: { consecutive5xxErrors: 2, interval: 0.1s, baseEjectionTime: 60s, maxEjectionPercent: 100 } }';
   await gateway.write('rule.yaml', rule('many.example.com', policy));
-  // A backend fails twice for each id.
+  await eventually('the own zone is first', async () => echoOf(await get('/')).service === 'b' && echoOf(await get('/')).service === 'b');
   await eventually('all are out', async () => (await get('/status/503')).headers['x-out'] === undefined);
   await gateway.remove('rule.yaml');
   await eventually('all are back', async () => (await get('/')).status === 200);
