@@ -70,6 +70,7 @@ export async function runController({ settings, log, ...o }: ControllerOptions):
   const wiring = wire(graph, sources, {
     istioNamespace: settings.istioNamespace,
     weightedRoutes: settings.weightedRoutes,
+    delegationWildcardNamespace: settings.delegationWildcardNamespace,
     bind: (l) => ({ address: listenAddress, port: l.port }),
     waypoints: settings.enableWaypoint,
     inference: settings.enableInference,

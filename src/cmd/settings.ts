@@ -72,6 +72,12 @@ export const settingsTable = {
     false,
     'Try routes of a host by their annotation kgateway.dev/route-weight first, whatever their matches.',
   ),
+  delegationWildcardNamespace: setting(
+    'KGW_DELEGATION_WILDCARD_NAMESPACE',
+    'string',
+    'all',
+    'Namespace of references by delegation label that means every namespace.',
+  ),
   disableLeaderElection: setting('KGW_DISABLE_LEADER_ELECTION', 'boolean', false, 'Write without a Lease: for a single replica only.'),
   healthBindAddress: setting('KGW_HEALTH_BIND_ADDRESS', 'string', '0.0.0.0', 'Where /healthz and /readyz are served.'),
   healthPort: setting('KGW_HEALTH_PORT', 'number', 9093, 'Port of /healthz and /readyz.'),

@@ -8,6 +8,7 @@
  *      └── rejections, deploy problems, connected proxies
  */
 import { type GatewayApi, gatewayApi } from '../gateway/collections.ts';
+import { everyNamespace } from '../gateway/delegation.ts';
 import type { GatewayView } from '../gateway/gateway.ts';
 import { proxyName } from '../deploy/proxy-deployment.ts';
 import { ingressCollections } from '../gateway/ingress-collections.ts';
@@ -45,6 +46,8 @@ export interface Surroundings {
   readonly istioNamespace?: string;
   /** Try routes by their weights first (kgateway.dev/route-weight); not if absent. */
   readonly weightedRoutes?: boolean;
+  /** Namespace of references by delegation label that means every namespace; `all` if absent. */
+  readonly delegationWildcardNamespace?: string;
   /** Where proxies that end HBONE find their certificate; the folder in their Pods if absent. */
   readonly identityFolder?: string;
   /** Addresses of the proxies of each Gateway. */
@@ -80,7 +83,10 @@ export function wire(g: Graph, sources: Sources, surroundings: Surroundings): Wi
   const istioNamespace = surroundings.istioNamespace ?? 'istio-system';
   const wanted = wantedObjects(g, inputs, [`${istioNamespace}/${meshConfigMap}`]);
   const mesh = surroundings.waypoints ? meshApi(g, sources) : undefined;
-  const options = { weightedRoutes: surroundings.weightedRoutes ?? false };
+  const options = {
+    weightedRoutes: surroundings.weightedRoutes ?? false,
+    delegationWildcardNamespace: surroundings.delegationWildcardNamespace ?? everyNamespace,
+  };
   const meshConfig = meshConfigs(g, sources, istioNamespace);
   const api = gatewayApi(g, inputs, mesh, surroundings.inference ? sources : undefined, options);
   const { policyStatuses, wantedJwks, ...authorized } = secured(g, sources, api, mesh, meshConfig);

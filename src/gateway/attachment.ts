@@ -23,6 +23,8 @@ export interface AttachmentInputs {
   readonly gateways: Collection<GatewayView>;
   readonly namespaces: Collection<NamespaceView>;
   readonly services: ServiceParents;
+  /** Namespace of references by delegation label that means every namespace. */
+  readonly delegationWildcardNamespace: string;
 }
 
 /** The route as far as attachment is concerned. */

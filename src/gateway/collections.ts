@@ -28,6 +28,7 @@ import { attachmentKeys } from '../policy/attachment.ts';
 import type { Policy } from '../policy/plugin.ts';
 import type { TrafficPolicy } from '../policy/trafficpolicy/schema.ts';
 import { trafficPolicyKind } from '../policy/trafficpolicy/trafficpolicy.ts';
+import type { AttachmentInputs } from './attachment.ts';
 import { kgatewayBackends } from './backend.ts';
 import { type BackendTlsPolicies, targetKey, translateBackendTls, withBackendTls } from './backendtlspolicy.ts';
 import { backendTlsStatuses } from './backendtlspolicy-status.ts';
@@ -109,7 +110,7 @@ export interface MeshInputs {
 }
 
 /** What an administrator decides about routes. */
-export type RouteOptions = Pick<RuleInputs, 'weightedRoutes'>;
+export type RouteOptions = Pick<RuleInputs, 'weightedRoutes'> & Pick<AttachmentInputs, 'delegationWildcardNamespace'>;
 
 /** Builds the collections. Without a mesh, Gateways of classes of waypoints are refused; without pools, references to InferencePools are. */
 export function gatewayApi(
@@ -117,7 +118,7 @@ export function gatewayApi(
   inputs: GatewayApiInputs,
   mesh: MeshInputs | undefined,
   pools: InferenceInputs | undefined,
-  { weightedRoutes }: RouteOptions,
+  { weightedRoutes, delegationWildcardNamespace }: RouteOptions,
 ): GatewayApi {
   const grants = grantsOf(inputs.referenceGrants);
   const services = serviceViews(g, inputs.services);
@@ -153,7 +154,13 @@ export function gatewayApi(
 
   const inference = inferenceCollections(g, pools, services);
   const bound = mesh?.boundServices ?? join(g, { name: 'BoundServices' }, []);
-  const attachment = { gateways, listenerSets: inputs.listenerSets, namespaces, services: serviceParents(bound) };
+  const attachment = {
+    gateways,
+    listenerSets: inputs.listenerSets,
+    namespaces,
+    services: serviceParents(bound),
+    delegationWildcardNamespace,
+  };
   const backendTls = map(g, inputs.backendTlsPolicies, { name: 'BackendTLSPolicies' }, (ctx, policy) =>
     translateBackendTls(ctx, ca, policy),
   );

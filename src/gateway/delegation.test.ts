@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
 import { translateYaml } from '../cmd/golden.ts';
+import type { HTTPRoute } from '../kube/types/gateway-api.ts';
 import { TypeUrl } from '../xds/resource.ts';
+import { delegationFacts, everyNamespace } from './delegation.ts';
 
 const base = `
 apiVersion: gateway.networking.k8s.io/v1
@@ -55,4 +57,27 @@ test('routes in a circle without a way to a Gateway serve nothing, and nothing i
   );
   const entries = statuses.flatMap((s) => (s.form === 'parents' ? s.entries : []));
   expect(entries).toEqual([]);
+});
+
+test('the namespace that means every namespace can be called otherwise', () => {
+  const parent = {
+    apiVersion: 'gateway.networking.k8s.io/v1',
+    kind: 'HTTPRoute',
+    metadata: { namespace: 'infra', name: 'parent' },
+    spec: {
+      rules: [
+        {
+          backendRefs: ['all', 'every', undefined].map((namespace) => ({
+            group: 'delegation.kgateway.dev',
+            kind: 'label',
+            name: 'x',
+            ...(namespace !== undefined && { namespace }),
+          })),
+        },
+      ],
+    },
+  } as HTTPRoute;
+  const selectors = (every: string) => delegationFacts(parent, every).refs.map((r) => r.selector);
+  expect(selectors(everyNamespace)).toEqual(['label/*/x', 'label/every/x', 'label/infra/x']);
+  expect(selectors('every')).toEqual(['label/all/x', 'label/*/x', 'label/infra/x']);
 });

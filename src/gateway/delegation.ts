@@ -21,8 +21,8 @@ import type { RouteParents, RouteRules } from './route.ts';
 const labelGroup = 'delegation.kgateway.dev';
 const labelName = 'delegation.kgateway.dev/label';
 const inheritAnnotation = 'delegation.kgateway.dev/inherit-parent-matcher';
-/** Namespace of a reference by label that means every namespace. */
-const everyNamespace = 'all';
+/** Namespace of a reference by label that means every namespace, unless the administrator calls it otherwise. */
+export const everyNamespace = 'all';
 
 /** A backendRef that leads to other HTTPRoutes. */
 export interface DelegatingRef {
@@ -78,8 +78,8 @@ export function delegates(ref: BackendTarget): boolean {
   return (ref.group === gatewayGroup && ref.kind === 'HTTPRoute') || (ref.group === labelGroup && ref.kind === 'label');
 }
 
-/** Reads what an HTTPRoute says about delegation. */
-export function delegationFacts(route: HTTPRoute): DelegationFacts {
+/** Reads what an HTTPRoute says about delegation; `every` is the namespace of a reference by label that means every namespace. */
+export function delegationFacts(route: HTTPRoute, every: string): DelegationFacts {
   const namespace = route.metadata.namespace ?? '';
   const { parentRefs = [], hostnames = [], rules = [] } = route.spec;
   const annotations = route.metadata.annotations ?? {};
@@ -89,7 +89,9 @@ export function delegationFacts(route: HTTPRoute): DelegationFacts {
   });
   return {
     refs: rules.flatMap((rule, i) =>
-      (rule.backendRefs ?? []).flatMap((ref, j) => (delegates(ref) ? [{ rule: i, ref: j, selector: selectorOf(ref, namespace) }] : [])),
+      (rule.backendRefs ?? []).flatMap((ref, j) =>
+        delegates(ref) ? [{ rule: i, ref: j, selector: selectorOf(ref, namespace, every) }] : [],
+      ),
     ),
     ...(parentRefs.length > 0 && { parents }),
     hostnames: hostnames.length > 0,
@@ -98,9 +100,9 @@ export function delegationFacts(route: HTTPRoute): DelegationFacts {
   };
 }
 
-function selectorOf(ref: HTTPBackendRef, own: string): string {
+function selectorOf(ref: HTTPBackendRef, own: string, every: string): string {
   const namespace = ref.namespace ?? own;
-  if (ref.group === labelGroup) return `label/${namespace === everyNamespace ? '*' : namespace}/${ref.name}`;
+  if (ref.group === labelGroup) return `label/${namespace === every ? '*' : namespace}/${ref.name}`;
   return ref.name === '*' || ref.name === '' ? `all/${namespace}` : `name/${namespace}/${ref.name}`;
 }
 

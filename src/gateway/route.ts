@@ -116,7 +116,7 @@ export function attachRoute(ctx: Ctx, inputs: AttachmentInputs, kind: RouteKindN
   const parents = (route.spec.parentRefs ?? []).flatMap(
     (parentRef) => attach(ctx, inputs, attaching, parentRef) ?? attachToService(ctx, inputs.services, attaching, parentRef),
   );
-  const delegation = kind === 'HTTPRoute' ? delegationFacts(route as HTTPRoute) : undefined;
+  const delegation = kind === 'HTTPRoute' ? delegationFacts(route as HTTPRoute, inputs.delegationWildcardNamespace) : undefined;
   if (parents.length === 0 && !delegation) return undefined;
   return {
     key: routeKey(kind, route),
