@@ -138,6 +138,22 @@ const envoyContainer = optional(
   ),
 );
 
+const sdsContainer = optional(
+  Type.Object(
+    {
+      bootstrap: optional(
+        Type.Object(
+          { logLevel: optional(Type.Enum(['debug', 'info', 'warn', 'error'], { description: 'Log level. Default info.' })) },
+          { description: 'How the container starts.' },
+        ),
+      ),
+      securityContext: kubernetes<SecurityContext>('Security context of the container; merged over the default.'),
+      resources: kubernetes<ResourceRequirements>('Requests and limits.'),
+    },
+    { description: "The container that keeps a proxy's certificate of the mesh. Only waypoints that end HBONE have it." },
+  ),
+);
+
 const podTemplate = optional(
   Type.Object(
     {
@@ -218,6 +234,7 @@ const kube = Type.Object(
   {
     deployment,
     envoyContainer,
+    sdsContainer,
     podTemplate,
     service,
     serviceAccount: optional(

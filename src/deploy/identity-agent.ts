@@ -6,7 +6,11 @@
  * It is a sidecar in Kubernetes' sense (an init container that stays): Envoy starts after its first certificate, and ends before it.
  */
 import { identityFolder } from '../ir/mesh-identity.ts';
+import type { KubeParameters } from './gatewayparameters.ts';
+import { deepMerge } from './merge.ts';
 import type { Container, SecurityContext, Volume, VolumeMount } from '../kube/types/core.ts';
+
+type SdsContainer = NonNullable<KubeParameters['sdsContainer']>;
 
 /** Answers `/ready` while there is a valid certificate. */
 export const agentPort = 15_021;
@@ -44,7 +48,9 @@ export const identityVolumes: readonly Volume[] = [
 export const identityMount: VolumeMount = { name: 'workload-identity', mountPath: identityFolder, readOnly: true };
 
 /** The container. */
-export function identityAgent(settings: IdentityAgentSettings, securityContext: SecurityContext): Container {
+export function identityAgent(settings: IdentityAgentSettings, p: SdsContainer = {}, defaultSecurity: SecurityContext = {}): Container {
+  const securityContext = deepMerge(defaultSecurity, p.securityContext);
+  const level = p.bootstrap?.logLevel;
   const ready = { path: '/ready', port: agentPort };
   return {
     name: 'identity',
@@ -55,7 +61,9 @@ export function identityAgent(settings: IdentityAgentSettings, securityContext: 
     env: [
       { name: 'CA_ADDRESS', value: settings.caAddress },
       { name: 'CLUSTER_ID', value: settings.clusterId },
+      ...(level === undefined ? [] : [{ name: 'KGW_LOG_LEVEL', value: level }]),
     ],
+    ...(p.resources && { resources: p.resources }),
     // As long as it takes: without a certificate Envoy could serve nobody.
     startupProbe: { httpGet: ready, periodSeconds: 1, timeoutSeconds: 2, failureThreshold: 3600 },
     readinessProbe: { httpGet: ready, periodSeconds: 10, timeoutSeconds: 2, failureThreshold: 3 },

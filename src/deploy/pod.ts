@@ -113,7 +113,7 @@ function podSpec(input: ProxyDeployment): PodSpec {
     }),
     ...(p.priorityClassName !== undefined && { priorityClassName: p.priorityClassName }),
     terminationGracePeriodSeconds: p.terminationGracePeriodSeconds ?? defaultGracePeriodSeconds,
-    ...(input.hbone && { initContainers: [identityAgent(input.settings.identity, defaultSecurity(input))] }),
+    ...(input.hbone && { initContainers: [identityAgent(input.settings.identity, input.parameters.sdsContainer, defaultSecurity(input))] }),
     containers: [envoyContainer(input)],
     volumes,
   };

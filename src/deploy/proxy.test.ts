@@ -309,6 +309,14 @@ describe('a waypoint that ends HBONE', () => {
     expect(JSON.stringify(spec.volumes)).toContain('"audience":"istio-ca"');
   });
 
+  test('takes the parameters of its agent', () => {
+    const resources = { requests: { memory: '64Mi' } };
+    const parameters = { sdsContainer: { resources, bootstrap: { logLevel: 'debug' }, securityContext: { runAsUser: 7 } } };
+    const [agent] = podOf(made({ role: 'waypoint', hbone: true, parameters })).spec.initContainers ?? [];
+    expect(agent).toMatchObject({ resources, securityContext: { runAsUser: 7, runAsNonRoot: true } });
+    expect(agent?.env).toContainEqual({ name: 'KGW_LOG_LEVEL', value: 'debug' });
+  });
+
   test('has nothing of that when ztunnel ends HBONE', () => {
     const sandwich = made({ role: 'waypoint' });
     expect(podOf(sandwich).spec).not.toHaveProperty('initContainers');
