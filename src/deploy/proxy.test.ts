@@ -311,7 +311,7 @@ describe('a waypoint that ends HBONE', () => {
 
   test('takes the parameters of its agent', () => {
     const resources = { requests: { memory: '64Mi' } };
-    const parameters = { sdsContainer: { resources, bootstrap: { logLevel: 'debug' }, securityContext: { runAsUser: 7 } } };
+    const parameters = { sdsContainer: { resources, bootstrap: { logLevel: 'debug' as const }, securityContext: { runAsUser: 7 } } };
     const [agent] = podOf(made({ role: 'waypoint', hbone: true, parameters })).spec.initContainers ?? [];
     expect(agent).toMatchObject({ resources, securityContext: { runAsUser: 7, runAsNonRoot: true } });
     expect(agent?.env).toContainEqual({ name: 'KGW_LOG_LEVEL', value: 'debug' });
