@@ -33,7 +33,12 @@ function shapeOf(report: StatusReport): StatusShape {
         entries: report.entries.map((e) => ({ ancestorRef: ref(e.ref), conditions: [...e.conditions] })),
       };
     case 'conditions':
-      return { kind: 'conditions', owned: report.owned, conditions: report.conditions };
+      return {
+        kind: 'conditions',
+        owned: report.owned,
+        conditions: report.conditions,
+        ...(report.missing === true && { missing: true }),
+      };
     case 'fields':
       return { kind: 'whole', status: report.fields };
     case 'whole':

@@ -7,12 +7,12 @@
  *   WaypointListeners ──┘             policies by target         └─> authorized WaypointListeners
  *   Clusters, their endpoints and uses ── those of providers (custom-authorization.ts) ──> the same
  */
-import { keyOf } from '../kube/types/meta.ts';
+import { type KubeObject, keyOf } from '../kube/types/meta.ts';
 import type { GatewayApi } from '../gateway/collections.ts';
 import { type ObjectRef, refKey } from '../ir/object-ref.ts';
-import type { StatusReport } from '../ir/report.ts';
+import type { ConditionsReport, StatusReport } from '../ir/report.ts';
 import type { ServicePlace } from '../ir/waypoint.ts';
-import { authorizationStatus } from '../istio/authorization-status.ts';
+import { acceptedCondition, authorizationStatus } from '../istio/authorization-status.ts';
 import { type Mesh, meshConfigKey, meshConfigMap, parseMesh, trustDomainsOf } from '../istio/mesh.ts';
 import type { PolicyPlace } from '../istio/policy-target.ts';
 import { requestAuthenticationStatus } from '../istio/requestauthentication.ts';
@@ -104,13 +104,17 @@ export function secured(
   const places = customPlaces(g, security.policies, placesOf);
   const conflicts = conflictsOf(places);
   const key = (r: StatusReport): string => refKey(r.object);
+  const losses = conditionsLost(g, sources);
   const ofAuthorization = map(g, security.policies, { name: 'AuthorizationStatuses', key }, (ctx, policy): StatusReport => {
     const served = policy.targets.filter((t) => isOurs(ctx, t));
-    return authorizationStatus(policy, served, conflicts(ctx, policy.ref));
+    return losses(ctx, authorizationStatus(policy, served, conflicts(ctx, policy.ref)));
   });
   const ofTokens = map(g, tokens.policies, { name: 'RequestAuthenticationStatuses', key }, (ctx, policy): StatusReport => {
     const served = policy.targets.filter((t) => isOurs(ctx, t));
-    return requestAuthenticationStatus(policy, served, (jwks) => ctx.fetchOne(sources.jwks, jwks)?.problem);
+    return losses(
+      ctx,
+      requestAuthenticationStatus(policy, served, (jwks) => ctx.fetchOne(sources.jwks, jwks)?.problem),
+    );
   });
   const policyStatuses = join(g, { name: 'SecurityStatuses' }, [ofAuthorization, ofTokens]);
   return {
@@ -120,6 +124,27 @@ export function secured(
     ...withProviders(g, api, providers, places),
     policyStatuses,
     wantedJwks: tokens.wanted,
+  };
+}
+
+/**
+ * istiod applies its own conditions as the whole list, and only when they change: ours go with the old list, and have to be written again. It does
+ * not answer to that, as its own are still there.
+ */
+function conditionsLost(
+  g: Graph,
+  sources: Pick<SecuritySources, 'authorizationPolicies' | 'requestAuthentications'>,
+): (ctx: Ctx, report: ConditionsReport) => ConditionsReport {
+  const lost = (object: KubeObject & { readonly status?: { readonly conditions?: readonly { readonly type: string }[] } }) =>
+    object.status?.conditions?.some((c) => c.type === acceptedCondition) ? undefined : { key: keyOf(object) };
+  const byKind: Readonly<Record<string, Collection<{ readonly key: string }>>> = {
+    AuthorizationPolicy: map(g, sources.authorizationPolicies, { name: 'AuthorizationConditionsLost' }, (_ctx, o) => lost(o)),
+    RequestAuthentication: map(g, sources.requestAuthentications, { name: 'TokenConditionsLost' }, (_ctx, o) => lost(o)),
+  };
+  return (ctx, report) => {
+    const { kind, namespace, name } = report.object;
+    const of = byKind[kind];
+    return report.conditions.length > 0 && of && ctx.fetchOne(of, `${namespace}/${name}`) ? { ...report, missing: true } : report;
   };
 }
 

@@ -107,7 +107,8 @@ export function createSources(g: Graph): Sources {
     trafficPolicies: objects<TrafficPolicy>('TrafficPolicy'),
     backends: objects<Backend>('Backend'),
     directResponses: objects<DirectResponse>('DirectResponse'),
-    authorizationPolicies: objects<AuthorizationPolicy>('AuthorizationPolicy'),
+    // Their conditions too: istiod replaces the list, and ours with it.
+    authorizationPolicies: versioned<AuthorizationPolicy>('AuthorizationPolicy'),
     // Its addresses come by status.
     serviceEntries: versioned<ServiceEntry>('ServiceEntry'),
     workloadEntries: objects<WorkloadEntry>('WorkloadEntry'),
@@ -116,7 +117,7 @@ export function createSources(g: Graph): Sources {
     ingresses: objects<Ingress>('Ingress'),
     ingressClasses: objects<IngressClass>('IngressClass'),
     inferencePools: objects<InferencePool>('InferencePool'),
-    requestAuthentications: objects<RequestAuthentication>('RequestAuthentication'),
+    requestAuthentications: versioned<RequestAuthentication>('RequestAuthentication'),
     telemetries: objects<Telemetry>('Telemetry'),
     proxies: source<ConnectedProxy>(g, { name: 'ConnectedProxy', key: (p) => p.id }),
     rejections: source<Rejection>(g, { name: 'Rejection', key: rejectionKey }),

@@ -52,6 +52,8 @@ export interface ConditionsReport {
   readonly object: ObjectRef;
   readonly generation: number;
   readonly owned: readonly string[];
+  /** They are not there now, as somebody else has replaced the list: another reason to write them. */
+  readonly missing?: boolean;
   readonly conditions: readonly ConditionIntent[];
 }
 

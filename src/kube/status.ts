@@ -24,7 +24,13 @@ export type StatusShape =
   /** The fields of `status` exactly; fields that it does not name stay. Arrays called `conditions`, at any depth, hold intents. */
   | { readonly kind: 'whole'; readonly status: Readonly<Record<string, unknown>> }
   /** `status.conditions`: those of the types in `owned`; a type without an intent is removed. Others' conditions stay. */
-  | { readonly kind: 'conditions'; readonly owned: readonly string[]; readonly conditions: readonly ConditionIntent[] };
+  | {
+      readonly kind: 'conditions';
+      readonly owned: readonly string[];
+      readonly conditions: readonly ConditionIntent[];
+      /** Says nothing of what to write: it changes when they have to be written again. */
+      readonly missing?: boolean;
+    };
 
 /** The status that an object should have. Emit one for every object that we may have written to, also with no entries: that clears ours. */
 export interface DesiredStatus {
