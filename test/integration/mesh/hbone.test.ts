@@ -88,6 +88,45 @@ spec:
   });
 });
 
+test('an ingress whose Pods are captured goes through it to Services that ask for that', async () => {
+  await cluster.apply(`
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge}
+spec:
+  gatewayClassName: kgateway
+  infrastructure: {labels: {istio.io/dataplane-mode: ambient}}
+  listeners: [{name: http, port: 80, protocol: HTTP}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: edge}
+spec:
+  parentRefs: [{name: edge}]
+  rules: [{backendRefs: [{name: one, port: 80}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: marked}
+spec:
+  parentRefs: [{group: '', kind: Service, name: one}]
+  rules:
+    - filters: [{type: ResponseHeaderModifier, responseHeaderModifier: {set: [{name: traversed, value: waypoint}]}}]
+      backendRefs: [{name: one, port: 80}]
+`);
+  const url = `http://${await cluster.address('edge')}/`;
+  const traversed = async (): Promise<string | null> => {
+    const answer = await fetch(url);
+    expect(answer.status).toBe(200);
+    return answer.headers.get('traversed');
+  };
+  await eventually(async () => expect(await traversed()).toBeNull());
+  await cluster.patch(Services, 'one', { metadata: { labels: { 'istio.io/ingress-use-waypoint': 'true' } } });
+  await eventually(async () => expect(await traversed()).toBe('waypoint'));
+  await cluster.patch(Services, 'one', { metadata: { labels: { 'istio.io/ingress-use-waypoint': null } } });
+  await eventually(async () => expect(await traversed()).toBeNull());
+});
+
 test('nobody without a certificate of the mesh gets in', async () => {
   const [pod] = await cluster.pods('gateway.networking.k8s.io/gateway-name=wp');
   const place = { host: pod?.status?.podIP ?? '', port: 15_008 };
