@@ -123,6 +123,22 @@ async function installCrds(server: ApiServer, folder: string): Promise<void> {
   }
 }
 
+/** Lets the API server take a kind of Istio's, whatever its objects hold. */
+export async function defineIstioKind({ create }: Pick<Plane, 'create'>, group: string, kind: string, plural: string): Promise<void> {
+  const schema = { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } };
+  await create('/apis/apiextensions.k8s.io/v1/customresourcedefinitions', {
+    apiVersion: 'apiextensions.k8s.io/v1',
+    kind: 'CustomResourceDefinition',
+    metadata: { name: `${plural}.${group}` },
+    spec: {
+      group,
+      names: { kind, plural },
+      scope: 'Namespaced',
+      versions: [{ name: 'v1', served: true, storage: true, subresources: { status: {} }, schema }],
+    },
+  });
+}
+
 async function startEcho(): Promise<{ readonly address: string; readonly port: number } & AsyncDisposable> {
   const address = Object.values(networkInterfaces())
     .flat()

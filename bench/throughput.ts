@@ -4,7 +4,7 @@
  *   clients ──PROXY header──> waypoint (one thread, configuration of the controller) ─┐
  *           └───────────────> plain    (one thread: a route, the router, no more)    ─┴─> backend (an Envoy that answers by itself)
  *
- *   node bench/throughput.ts [--seconds 20] [--connections 32]
+ *   node bench/throughput.ts [--seconds 20] [--connections 32] [--no-metrics]       the last: a Telemetry switches Istio's metrics off
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -16,11 +16,15 @@ import { parseArgs } from 'node:util';
 import { envoyPath } from '../test/integration/envoy.ts';
 import { freePort, listens, until } from '../test/integration/xds/proxy.ts';
 import { proxyHeader } from '../test/mesh/proxy-header.ts';
-import { gateway, startPlane } from './plane.ts';
+import { defineIstioKind, gateway, startPlane } from './plane.ts';
 import { usage } from './processes.mjs';
 
 const { values: options } = parseArgs({
-  options: { seconds: { type: 'string', default: '20' }, connections: { type: 'string', default: '32' } },
+  options: {
+    seconds: { type: 'string', default: '20' },
+    connections: { type: 'string', default: '32' },
+    'no-metrics': { type: 'boolean' },
+  },
 });
 const connections = Number(options.connections);
 const turns = 5;
@@ -105,7 +109,24 @@ async function run(port: number, pid: number, ms: number, first: Buffer | undefi
   return { requests, seconds, cpu: (usage([pid])?.cpuSeconds ?? 0) - cpu };
 }
 
-await using plane = await startPlane({ waypoints: true, concurrency: 1 });
+const { namespace } = gateway;
+await using plane = await startPlane({
+  waypoints: true,
+  concurrency: 1,
+  objects: async (p) => {
+    if (!options['no-metrics']) return;
+    await defineIstioKind(p, 'telemetry.istio.io', 'Telemetry', 'telemetries');
+    const metrics = [{ providers: [{ name: 'prometheus' }], overrides: [{ match: { metric: 'ALL_METRICS' }, disabled: true }] }];
+    const path = `/apis/telemetry.istio.io/v1/namespaces/${namespace}/telemetries`;
+    const telemetry = { apiVersion: 'telemetry.istio.io/v1', kind: 'Telemetry', metadata: { name: 'none' }, spec: { metrics } };
+    await until('Telemetries are served', () =>
+      p.create(path, telemetry).then(
+        () => true,
+        () => undefined,
+      ),
+    );
+  },
+});
 const { address } = plane.echo;
 const backendPort = await freePort();
 await using others = new AsyncDisposableStack();
@@ -119,7 +140,6 @@ const cluster = {
 };
 const plain = others.use(await startStatic('127.0.0.1', plainPort, { route: { cluster: 'backend' } }, [cluster]));
 
-const { namespace } = gateway;
 await plane.create(`/apis/gateway.networking.k8s.io/v1/namespaces/${namespace}/gateways`, {
   apiVersion: 'gateway.networking.k8s.io/v1',
   kind: 'Gateway',
@@ -166,6 +186,7 @@ console.table({ plain: theirs, waypoint: ours });
 console.log(
   JSON.stringify({
     connections,
+    metrics: !options['no-metrics'],
     throughput_percent: Math.round((ours.requests_per_second * 100) / theirs.requests_per_second),
     cpu_percent: Math.round((ours.proxy_cpu_us_per_request * 100) / theirs.proxy_cpu_us_per_request),
   }),

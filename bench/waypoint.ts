@@ -7,7 +7,7 @@
 import { type IncomingMessage, request } from 'node:http';
 import { type Socket, connect } from 'node:net';
 import { proxyHeader } from '../test/mesh/proxy-header.ts';
-import { type Plane, gateway, startPlane } from './plane.ts';
+import { type Plane, defineIstioKind, gateway, startPlane } from './plane.ts';
 import { usage } from './processes.mjs';
 
 const { namespace } = gateway;
@@ -23,27 +23,6 @@ const paths = {
 };
 const waypointPort = 15_088;
 const changes = 20;
-
-/** Istio's kind, as far as an API server has to know it. */
-const authorizationPolicies = {
-  apiVersion: 'apiextensions.k8s.io/v1',
-  kind: 'CustomResourceDefinition',
-  metadata: { name: 'authorizationpolicies.security.istio.io' },
-  spec: {
-    group: 'security.istio.io',
-    names: { kind: 'AuthorizationPolicy', plural: 'authorizationpolicies' },
-    scope: 'Namespaced',
-    versions: [
-      {
-        name: 'v1',
-        served: true,
-        storage: true,
-        subresources: { status: {} },
-        schema: { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } },
-      },
-    ],
-  },
-};
 
 /** Creates a Service of the waypoint with its endpoint; resolves to its address. */
 async function createService({ create, echo }: Pick<Plane, 'create' | 'echo'>, name: string): Promise<string> {
@@ -61,7 +40,7 @@ async function createService({ create, echo }: Pick<Plane, 'create' | 'echo'>, n
 }
 
 async function createAll(plane: Pick<Plane, 'create' | 'echo'>, services: number): Promise<void> {
-  await plane.create('/apis/apiextensions.k8s.io/v1/customresourcedefinitions', authorizationPolicies);
+  await defineIstioKind(plane, 'security.istio.io', 'AuthorizationPolicy', 'authorizationpolicies');
   await plane.create(paths.gateways, {
     apiVersion: gatewayApi,
     kind: 'Gateway',
