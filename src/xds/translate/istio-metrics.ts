@@ -27,7 +27,11 @@ const nameSpace = 'wasmcustom';
 const maxSeries = 20_000;
 
 const unknown = 'unknown';
+
+/** What a client says about itself where HBONE ends in the proxy (hbone-listener.ts): believed for nothing but its name in metrics. */
+const connectBaggage = 'io.kgateway.connect.baggage';
 const source = {
+  workload: 'io.kgateway.source_workload',
   principal: 'io.kgateway.source_principal',
   namespace: 'io.kgateway.source_namespace',
   account: 'io.kgateway.source_account',
@@ -46,10 +50,13 @@ export const sourceFacts: ConfigListenerFilter = {
       stateOf(source.principal, unknown),
       stateOf(source.namespace, unknown),
       stateOf(source.account, unknown),
+      stateOf(source.workload, unknown),
       stateOf(source.security, 'none'),
       stateOf(source.principal, `%FILTER_STATE(${peerPrincipalState}:PLAIN)%`),
       stateOf(source.namespace, identity("split('/ns/')[1].split('/')[0]")),
       stateOf(source.account, identity("split('/sa/')[1]")),
+      stateOf(source.workload, identity("split('/sa/')[1]")),
+      stateOf(source.workload, partOf(connectBaggage, "split('k8s.deployment.name=')[1].split(',')[0]")),
       stateOf(source.security, identity("startsWith('spiffe://') ? 'mutual_tls' : 'none'")),
     ],
   }),
@@ -57,7 +64,11 @@ export const sourceFacts: ConfigListenerFilter = {
 
 /** A part of the identity; empty without one. */
 function identity(expression: string): string {
-  return `%CEL(string(filter_state['${peerPrincipalState}']).${expression})%`;
+  return partOf(peerPrincipalState, expression);
+}
+
+function partOf(key: string, expression: string): string {
+  return `%CEL(string(filter_state['${key}']).${expression})%`;
 }
 
 function stateOf(object_key: string, format: string) {
@@ -98,7 +109,7 @@ const mesh = 'Kubernetes';
 /** Labels of both kinds of traffic. */
 const common: readonly (readonly [name: string, format: string, rules?: TagRules])[] = [
   ['reporter', 'waypoint'],
-  ['source_workload', state(source.account)],
+  ['source_workload', state(source.workload)],
   ['source_workload_namespace', state(source.namespace)],
   ['source_principal', state(source.principal)],
   ['source_app', state(source.account)],

@@ -404,7 +404,7 @@ spec:
   });
 });
 
-test('what a client says about itself on a CONNECT is there for access logs', async () => {
+test('what a client says about itself on a CONNECT is there for access logs and metrics', async () => {
   const log = join(folder, 'access.log');
   const states = ['baggage', 'forwarded', 'traceparent'].map((name) => `%FILTER_STATE(io.kgateway.connect.${name}:PLAIN)%`);
   await gateway.write(
@@ -425,10 +425,14 @@ metadata: { name: all, namespace: istio-system }
 spec: { accessLogging: [{ providers: [{ name: lines }] }] }
 `,
   );
-  const said = { baggage: 'k8s.namespace.name=web', forwarded: 'for=10.1.2.3', traceparent: '00-1-2-01' };
+  const said = { baggage: 'k8s.namespace.name=web,k8s.deployment.name=shop', forwarded: 'for=10.1.2.3', traceparent: '00-1-2-01' };
   await eventually('it is logged', async () => {
     await get('/logged', { connect: said });
     return readFileSync(log, 'utf8').includes(`/logged ${Object.values(said).join(' ')} ${spiffe('client', 'client')}`);
+  });
+  await eventually('its Deployment is in the metrics', async () => {
+    const text = await (await fetch(`http://127.0.0.1:${gateway.adminPort}/stats/prometheus?usedonly`)).text();
+    return /istio_requests_total\{.*source_workload="shop",source_workload_namespace="client".*source_app="client"/.test(text);
   });
 });
 
