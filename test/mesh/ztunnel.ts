@@ -31,6 +31,8 @@ const redirection = 'ambient.istio.io/redirection';
 const classLabel = 'gateway.networking.k8s.io/gateway-class-name';
 const gatewayNameLabel = 'gateway.networking.k8s.io/gateway-name';
 const useWaypoint = 'istio.io/use-waypoint';
+/** With its weight: labels and annotation of a Service; those of namespaces are not read. */
+const canary = 'istio.io/use-waypoint-canary';
 
 interface Agent {
   readonly process: ChildProcess;
@@ -144,15 +146,26 @@ function tasksOf(
 type Waypoints = ReadonlyMap<string, readonly Via[]>;
 
 function capturesOf(service: Service, ofNamespace: Record<string, string>, waypoints: Waypoints): Capture[] {
-  const { namespace = '', labels = {} } = service.metadata;
+  const { namespace = '', labels = {}, annotations = {} } = service.metadata;
   const from = labels[useWaypoint] === undefined ? ofNamespace : labels;
   const name = from[useWaypoint];
   const address = service.spec.clusterIP;
   if (name === undefined || name === 'none' || !address || address === 'None' || address.includes(':')) return [];
-  const via = waypoints.get(`${from[`${useWaypoint}-namespace`] ?? namespace}/${name}`);
+  const primary = waypoints.get(`${from[`${useWaypoint}-namespace`] ?? namespace}/${name}`);
   // As istiod does: without a waypoint that is ready, the Service is reached directly.
-  if (!via) return [];
+  if (!primary) return [];
+  const second = waypoints.get(`${labels[`${canary}-namespace`] ?? namespace}/${labels[canary]}`);
+  const via = second ? weighted(primary, second, Number(annotations[`${canary}-weight`] ?? 0)) : primary;
   return (service.spec.ports ?? []).filter((p) => (p.protocol ?? 'TCP') === 'TCP').map(({ port }) => ({ address, port, via }));
+}
+
+/** Connections take these in turn: `percent` of them go to the second waypoint, in steps of five. */
+function weighted(first: readonly Via[], second: readonly Via[], percent: number): readonly Via[] {
+  const share = Math.round(percent / 5);
+  return Array.from({ length: 20 * first.length * second.length }, (_, i) => {
+    const side = (i * share) % 20 < share ? second : first;
+    return side[Math.floor(i / 20) % side.length];
+  }).filter((v) => v !== undefined);
 }
 
 /** A process in the network namespace of each Pod, by address of the Pod. */
