@@ -16,6 +16,7 @@ import { compareText } from '../ir/precedence.ts';
 import type { HostRoutes, NamedMatch, RouteRule } from '../ir/route.ts';
 import { passingThrough } from '../ir/tcp.ts';
 import type { ServiceRoutes, ServiceScope, TcpService, TlsBranch, WaypointListener } from '../ir/waypoint.ts';
+import { isReservedAddress } from '../ir/reserved-address.ts';
 import { type Collection, type Ctx, type Graph, type Index, flatMap, group, map } from '../krt/index.ts';
 import { attachmentsIn, listenerLevels } from '../policy/attachment.ts';
 import type { Policy } from '../policy/plugin.ts';
@@ -23,7 +24,6 @@ import { effectivePolicies, withOwnPolicies } from '../policy/trafficpolicy/traf
 import { serviceCluster } from './service-backend.ts';
 import { type BackendTlsPolicies, passthroughCluster } from './backendtlspolicy.ts';
 import type { GatewayView } from './gateway.ts';
-import { isReservedAddress } from './static-hosts.ts';
 import { serviceEntryCluster } from './service-entry-cluster.ts';
 import { speaksHttp } from './service-parent.ts';
 import type { BindingsAt } from './l4-collections.ts';

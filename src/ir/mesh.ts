@@ -20,7 +20,7 @@ export interface MeshPort {
 
 /** An endpoint that stands in the ServiceEntry itself. */
 export interface InlineEndpoint {
-  /** IP address, DNS name or `unix://` path. */
+  /** IP address, or with `dns` also a name. */
   readonly address: string;
   /** By name of the port. */
   readonly ports: Readonly<Record<string, number>>;

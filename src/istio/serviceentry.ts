@@ -1,5 +1,7 @@
 /** A ServiceEntry as services of the mesh: [ServiceEntry] -> MeshService, one a host. */
+import { isIP } from 'node:net';
 import type { EndpointSource, InlineEndpoint, MeshService } from '../ir/mesh.ts';
+import { isReservedAddress, isReservedName } from '../ir/reserved-address.ts';
 import type { ServiceEntry, WorkloadEntrySpec } from '../kube/types/istio-networking.ts';
 import { serviceEntryPortProtocol } from './protocol.ts';
 
@@ -38,21 +40,32 @@ function addressesOf({ spec, status, metadata }: ServiceEntry, host: string): re
 
 function endpointsOf({ spec, metadata }: ServiceEntry, host: string): EndpointSource {
   const inline = (spec.endpoints ?? []).flatMap(inlineEndpoint);
+  const addresses = inline.filter((e) => isReachable(e.address));
   switch (spec.resolution ?? 'NONE') {
     case 'STATIC':
       return spec.workloadSelector?.labels
         ? { from: 'workloads', namespace: metadata.namespace ?? '', labels: spec.workloadSelector.labels }
-        : { from: 'static', endpoints: inline };
+        : { from: 'static', endpoints: addresses };
     case 'DNS':
     case 'DNS_ROUND_ROBIN':
       if (spec.workloadSelector?.labels)
         return { from: 'workloads', namespace: metadata.namespace ?? '', labels: spec.workloadSelector.labels };
-      return { from: 'dns', endpoints: inline.length > 0 ? inline : [{ address: host, ports: {} }] };
+      if (inline.length === 0 && isReachableByName(host)) return { from: 'dns', endpoints: [{ address: host, ports: {} }] };
+      return { from: 'dns', endpoints: inline.filter((e) => isReachable(e.address) || isReachableByName(e.address)) };
     case 'DYNAMIC_DNS':
       return { from: 'request-host' };
     case 'NONE':
       return { from: 'original-destination' };
   }
+}
+
+/** False for what is no IP address, and for those of the proxy itself: its administration is there. */
+export function isReachable(address: string): boolean {
+  return isIP(address) !== 0 && !isReservedAddress(address);
+}
+
+function isReachableByName(host: string): boolean {
+  return isIP(host) === 0 && !host.includes('/') && !isReservedName(host);
 }
 
 /** An endpoint in another network, without an address here, is reached through that network's gateway: not from a waypoint of ours. */

@@ -103,6 +103,12 @@ test('where the endpoints are', () => {
     from: 'static',
     endpoints: [{ address: '10.0.0.1', ports: {}, zone: 'z', weight: 3 }],
   });
+  // The proxy administrates itself on loopback, and its files are nobody's.
+  const own = ['127.0.0.1', '::1', '169.254.169.254', 'localhost', '127.1', 'unix:///run/x.sock'].map((address) => ({ address }));
+  for (const resolution of ['STATIC', 'DNS'] as const) {
+    expect(from({ resolution, endpoints: own })).toMatchObject({ endpoints: [] });
+  }
+  expect(from({ resolution: 'DNS', hosts: ['localhost'] })).toEqual({ from: 'dns', endpoints: [] });
   expect(from({ resolution: 'STATIC', workloadSelector: { labels: { app: 'x' } } })).toEqual({
     from: 'workloads',
     namespace: 'apps',

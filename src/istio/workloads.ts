@@ -10,6 +10,7 @@ import { compareText } from '../ir/precedence.ts';
 import { type Collection, type Ctx, type Graph, type Index, join, map } from '../krt/index.ts';
 import type { Pod } from '../kube/types/core.ts';
 import type { WorkloadEntry } from '../kube/types/istio-networking.ts';
+import { isReachable } from './serviceentry.ts';
 import type { WaypointLabels } from './services.ts';
 import { waypointLabels } from './services.ts';
 
@@ -72,7 +73,7 @@ export function podWorkload(pod: Pod): LabelledWorkload | undefined {
 export function entryWorkload(entry: WorkloadEntry): LabelledWorkload | undefined {
   const { name, namespace = '' } = entry.metadata;
   const { address } = entry.spec;
-  if (address === undefined || !isIp(address)) return undefined;
+  if (address === undefined || !isReachable(address)) return undefined;
   const zone = entry.spec.locality?.split('/')[1];
   return {
     workload: {
@@ -90,10 +91,6 @@ export function entryWorkload(entry: WorkloadEntry): LabelledWorkload | undefine
     ...(zone && { zone }),
     ...(entry.spec.weight !== undefined && { weight: entry.spec.weight }),
   };
-}
-
-function isIp(address: string): boolean {
-  return /^[0-9.]+$/.test(address) || address.includes(':');
 }
 
 /** The endpoints of a port of a ServiceEntry whose addresses are known: sorted, each once. */

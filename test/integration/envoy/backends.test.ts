@@ -1,19 +1,18 @@
 /** Backends of kgateway through a real Envoy: by address, by name, over HTTP/2 and TLS, from every kind of route, with and without a grant. */
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { hostname, networkInterfaces } from 'node:os';
+import { hostname } from 'node:os';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type XdsCertificate, createCertificate } from '../../../src/cmd/xds-certificate.ts';
 import { type Backend, gatewayOf, routeOf, startBackend } from '../backend.ts';
 import { type L4Backend, reached, startTcpBackend } from '../l4.ts';
 import { type LocalGateway, call, callH2c, echoOf, eventually, startLocalGateway } from '../local.ts';
+import { machineAddress } from '../machine.ts';
 
 const ports = { http: 80, tcp: 9000 };
 
 /** Loopback is refused: a Backend must not lead into the proxy itself. */
-const address = Object.values(networkInterfaces())
-  .flat()
-  .find((i) => i?.family === 'IPv4' && !i.internal)?.address;
+const address = machineAddress();
 
 let gateway: LocalGateway;
 let secure: ReturnType<typeof createServer>;
@@ -27,7 +26,7 @@ kind: Backend
 metadata: { name: ${name}, namespace: ${namespace} }
 spec: { ${spec} }
 `;
-const staticBackend = (name: string, port: number, { host = address ?? '', more = '', namespace = 'default' } = {}): string =>
+const staticBackend = (name: string, port: number, { host = address, more = '', namespace = 'default' } = {}): string =>
   backend(name, `static: { hosts: [{ host: '${host}', port: ${port} }]${more} }`, namespace);
 const ref = (name: string, more = ''): string => `{ group: gateway.kgateway.dev, kind: Backend, name: ${name}${more} }`;
 const rule = (path: string, backends: string, filters = ''): string =>

@@ -1,13 +1,12 @@
 /** A Backend that leads wherever the Host header says, through a real Envoy: to hosts of the network, over TLS, and never into the proxy itself. */
-import { hostname, networkInterfaces } from 'node:os';
+import { hostname } from 'node:os';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Backend, gatewayOf, routeOf, startBackend } from '../backend.ts';
 import { type LocalGateway, call, echoOf, eventually, startLocalGateway } from '../local.ts';
+import { machineAddress } from '../machine.ts';
 
 /** An address of this machine that is not loopback. */
-const address = Object.values(networkInterfaces())
-  .flat()
-  .find((i) => i?.family === 'IPv4' && !i.internal)?.address;
+const address = machineAddress();
 
 let gateway: LocalGateway;
 let one: Backend;

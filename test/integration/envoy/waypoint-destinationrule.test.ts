@@ -7,8 +7,10 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createCertificate } from '../../../src/cmd/xds-certificate.ts';
 import { type Backend, startBackend } from '../backend.ts';
 import { type LocalGateway, echoOf, eventually, startLocalGateway } from '../local.ts';
+import { machineAddress } from '../machine.ts';
 import { waypointClient, waypointGateway } from '../waypoint.ts';
 
+const machine = machineAddress();
 let gateway: LocalGateway;
 const backends: Backend[] = [];
 let secure: Server;
@@ -23,13 +25,13 @@ spec: { host: ${host}, trafficPolicy: ${trafficPolicy} }
 `;
 
 beforeAll(async () => {
-  for (const name of ['a', 'b', 'c']) backends.push(await startBackend(name));
+  for (const name of ['a', 'b', 'c']) backends.push(await startBackend(name, { address: machine }));
   const certificate = await createCertificate(['api.example.com'], Date.now());
   secure = createHttpsServer({ cert: certificate.certificate, key: certificate.privateKey }, (request, response) =>
     response.end((request.socket as TLSSocket & { readonly servername: string }).servername),
   );
-  await new Promise<void>((resolve) => secure.listen(0, '127.0.0.1', resolve));
-  const endpoints = backends.map((b) => `{ address: 127.0.0.1, locality: region/${b.name}, ports: { http: ${b.port} } }`).join(', ');
+  await new Promise<void>((resolve) => secure.listen(0, machine, resolve));
+  const endpoints = backends.map((b) => `{ address: ${machine}, locality: region/${b.name}, ports: { http: ${b.port} } }`).join(', ');
   gateway = await startLocalGateway(
     {
       'gateway.yaml': waypointGateway,
@@ -47,7 +49,7 @@ spec:
   addresses: [10.96.2.2]
   resolution: DNS
   ports: [{ number: 80, name: http, protocol: HTTP, targetPort: ${(secure.address() as AddressInfo).port} }]
-  endpoints: [{ address: 127.0.0.1 }]
+  endpoints: [{ address: ${machine} }]
 `,
     },
     [15_088],

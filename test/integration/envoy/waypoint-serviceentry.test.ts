@@ -1,19 +1,17 @@
 /** ServiceEntries behind a waypoint whose destination is what clients ask for, and those with several hosts or addresses. */
 import { createServer as createHttpServer } from 'node:http';
 import { type Server, createServer } from 'node:net';
-import { networkInterfaces } from 'node:os';
 import { createServer as createTlsServer, connect as connectTls } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createCertificate } from '../../../src/cmd/xds-certificate.ts';
 import { type Backend, startBackend } from '../backend.ts';
 import { type DnsServer, startDnsServer } from '../dns.ts';
 import { type LocalGateway, echoOf, eventually, startLocalGateway } from '../local.ts';
+import { machineAddress } from '../machine.ts';
 import { waypointClient, waypointGateway } from '../waypoint.ts';
 
 /** An address of this machine that is not loopback, where a proxy leads nobody. */
-const machine = Object.values(networkInterfaces())
-  .flatMap((i) => i ?? [])
-  .find((i) => i.family === 'IPv4' && !i.internal)?.address;
+const machine = machineAddress();
 /** Connections go around ztunnel by a mark, which takes the right to set it. */
 const mayMark = process.getuid?.() === 0;
 
@@ -54,8 +52,8 @@ async function greeting(address: string, port: number, servername?: string): Pro
 }
 
 beforeAll(async () => {
-  one = await startBackend('one');
-  two = await startBackend('two');
+  one = await startBackend('one', { address: machine });
+  two = await startBackend('two', { address: machine });
   const certificate = await createCertificate(['a.tls.example.com'], Date.now());
   httpPort = await listen(createHttpServer((request, response) => response.end(`here ${request.headers.host}`)));
   rangePort = await listen(createHttpServer((_request, response) => response.end('in range')));
@@ -66,7 +64,7 @@ beforeAll(async () => {
     ),
   );
   dns = await startDnsServer((name) => (name === 'loop.example.com' ? '127.0.0.1' : name.endsWith('.example.com') ? machine : undefined));
-  const endpoint = (backend: Backend, name = 'http'): string => `{ address: 127.0.0.1, ports: { ${name}: ${backend.port} } }`;
+  const endpoint = (backend: Backend, name = 'http'): string => `{ address: ${machine}, ports: { ${name}: ${backend.port} } }`;
   gateway = await startLocalGateway(
     {
       'gateway.yaml': waypointGateway,
@@ -85,11 +83,11 @@ beforeAll(async () => {
         ) +
         entry(
           'within',
-          `{ hosts: [within.example.com], addresses: [240.240.1.7], resolution: DNS, ports: [{ number: ${rangePort}, name: http, protocol: HTTP, targetPort: ${two.port} }], endpoints: [{ address: 127.0.0.1 }] }`,
+          `{ hosts: [within.example.com], addresses: [240.240.1.7], resolution: DNS, ports: [{ number: ${rangePort}, name: http, protocol: HTTP, targetPort: ${two.port} }], endpoints: [{ address: ${machine} }] }`,
         ) +
         entry(
           'shared',
-          `{ hosts: [one.example.net, two.example.net], addresses: [240.240.0.9], resolution: DNS, ports: [{ number: 80, name: http, protocol: HTTP, targetPort: ${one.port} }], endpoints: [{ address: 127.0.0.1 }] }`,
+          `{ hosts: [one.example.net, two.example.net], addresses: [240.240.0.9], resolution: DNS, ports: [{ number: 80, name: http, protocol: HTTP, targetPort: ${one.port} }], endpoints: [{ address: ${machine} }] }`,
         ) +
         entry(
           'by-name',
@@ -117,7 +115,7 @@ describe('addresses', () => {
     const late = (status: string): string =>
       entry(
         'late',
-        `{ hosts: [one.example.org, two.example.org], resolution: DNS, ports: [{ number: 80, name: http, protocol: HTTP, targetPort: ${two.port} }], endpoints: [{ address: 127.0.0.1 }] }`,
+        `{ hosts: [one.example.org, two.example.org], resolution: DNS, ports: [{ number: 80, name: http, protocol: HTTP, targetPort: ${two.port} }], endpoints: [{ address: ${machine} }] }`,
         status,
       );
     await gateway.write('late.yaml', late(''));
@@ -154,25 +152,25 @@ spec:
 });
 
 describe('resolution NONE', () => {
-  test.skipIf(!mayMark || !machine)('leads where the client dialled, over HTTP and TCP', async () => {
-    const answer = await get('/', { address: machine ?? '', port: httpPort, host: 'whatever' });
+  test.skipIf(!mayMark)('leads where the client dialled, over HTTP and TCP', async () => {
+    const answer = await get('/', { address: machine, port: httpPort, host: 'whatever' });
     expect(answer).toMatchObject({ status: 200, body: 'here whatever' });
-    expect(await greeting(machine ?? '', tcpPort)).toBe('tcp here');
+    expect(await greeting(machine, tcpPort)).toBe('tcp here');
   });
 
-  test.skipIf(!mayMark || !machine)('takes ranges of addresses, without those of the proxy itself', async () => {
-    expect(await get('/', { address: machine ?? '', port: rangePort })).toMatchObject({ status: 200, body: 'in range' });
+  test.skipIf(!mayMark)('takes ranges of addresses, without those of the proxy itself', async () => {
+    expect(await get('/', { address: machine, port: rangePort })).toMatchObject({ status: 200, body: 'in range' });
     expect(await greeting('127.0.0.1', rangePort)).toBe('closed');
     expect(echoOf(await get('/', { address: '240.240.1.7', port: rangePort })).service).toBe('two');
   });
 
   test('covers its own addresses and ports alone', async () => {
     expect((await get('/', { address: '192.0.2.77', port: httpPort })).status).toBe(404);
-    expect((await get('/', { address: machine ?? '', port: tlsPort })).status).toBe(404);
+    expect((await get('/', { address: machine, port: tlsPort })).status).toBe(404);
   });
 });
 
-describe.skipIf(!machine)('resolution DYNAMIC_DNS', () => {
+describe('resolution DYNAMIC_DNS', () => {
   const address = '240.240.0.7';
 
   test('leads to the name that the request asks for, on the port of the service', async () => {
