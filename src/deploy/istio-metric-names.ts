@@ -2,7 +2,7 @@
  * The names of Istio's metrics, as they are: [bootstrap extension] -> Envoy shows what is in the name space `wasmcustom` without its own prefix.
  *
  * Envoy puts `envoy_` before every metric but those of name spaces that a Wasm program registers. So the smallest program that loads is in the
- * bootstrap: it has no code that ever runs. Why that, with numbers: docs/decisions/0010-istio-metrics.md.
+ * bootstrap: it has no code that ever runs. Why that, with numbers: docs/decisions/0008-istio-metrics.md.
  */
 import { type EnvoyJson, extensions } from './static-resources.ts';
 

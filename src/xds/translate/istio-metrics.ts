@@ -6,7 +6,7 @@
  *   the request ─────────────────────────────────┘
  *
  * Nothing here depends on a Service or route, so the listener never changes for one. What cannot be known is `unknown`, as in Istio.
- * Their names come without the prefix `envoy_` only where the bootstrap has registered the name space (docs/decisions/0010-istio-metrics.md).
+ * Their names come without the prefix `envoy_` only where the bootstrap has registered the name space (docs/decisions/0008-istio-metrics.md).
  */
 import { peerPrincipalState } from '../../ir/authorization.ts';
 import { type IstioMetric, type WaypointTelemetry, istioMetrics, serviceMetadata } from '../../ir/telemetry.ts';
