@@ -89,7 +89,7 @@ export function translateFilters(
  * Header values of filters are literal: percent signs are doubled, so that Envoy does not read its own operators into them.
  * `Host` may be set (it is a header to the user): that is Envoy's host rewrite.
  */
-export function literalHeaders(
+function literalHeaders(
   filter: HTTPHeaderFilter | undefined,
   field: string,
   problems: Problem[],

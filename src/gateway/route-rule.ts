@@ -8,7 +8,7 @@
  */
 import type { Cluster } from '../ir/backend.ts';
 import { describeRef } from '../ir/object-ref.ts';
-import type { HeaderModifier, RoutePolicies } from '../ir/policy.ts';
+import type { RoutePolicies } from '../ir/policy.ts';
 import type { HttpMatch, Mirror, RouteAction, RouteRule, WeightedBackend } from '../ir/route.ts';
 import type { Ctx } from '../krt/index.ts';
 import type { HTTPBackendRef, HTTPRouteFilter, SessionPersistence } from '../kube/types/gateway-api.ts';
@@ -18,7 +18,7 @@ import { type DirectResponses, directAnswer } from './direct-response.ts';
 import type { BackendTlsPolicies } from './backendtlspolicy.ts';
 import type { UnresolvedReason } from './conditions.ts';
 import { delegates } from './delegation.ts';
-import { type ExtensionRef, literalHeaders, mirrorShare, translateFilters } from './route-filter.ts';
+import { type ExtensionRef, type RuleFilters, mirrorShare, translateFilters } from './route-filter.ts';
 import type { GrantSubject } from './referencegrant.ts';
 import { choosesByRequest, sessionOf } from './session-persistence.ts';
 
@@ -121,13 +121,11 @@ export function translateRule(ctx: Ctx, inputs: RuleInputs, from: GrantSubject, 
   };
   const delegated = delegatesOf(from, rule.backendRefs ?? [], `${id.field}.backendRefs`, replaced);
   const backends = (rule.backendRefs ?? []).flatMap((ref, i) =>
-    delegated.some((d) => d.ref === i) ? [] : [weightedBackend(ref, `${id.field}.backendRefs[${i}]`, resolve, replaced)],
+    delegated.some((d) => d.ref === i)
+      ? []
+      : [weightedBackend(ref, matches, { ...id, field: `${id.field}.backendRefs[${i}]` }, resolve, replaced)],
   );
-  const mirrors = filters.mirrors.flatMap((mirror): Mirror[] => {
-    // What is mirrored to an InferencePool goes to any of its endpoints: there is nobody to ask, for the answer is not waited for.
-    const backend = resolve(mirror.backendRef);
-    return backend ? [{ cluster: backend.cluster, millionths: mirrorShare(mirror) }] : [];
-  });
+  const mirrors = mirrorsOf(filters.mirrors, resolve);
 
   const unfit = session && clusters.filter((c) => backends.some((b) => b.cluster === c.name)).find(choosesByRequest);
   if (unfit) {
@@ -188,33 +186,41 @@ function delegatesOf(from: GrantSubject, refs: readonly HTTPBackendRef[], field:
   });
 }
 
+/** A backendRef with its filters: all but those that say something of requests before a backend is chosen. */
 function weightedBackend(
   ref: HTTPBackendRef,
-  field: string,
+  matches: readonly HttpMatch[],
+  { field, redirectStatus }: RuleId,
   resolve: (ref: BackendTarget) => ResolvedCluster | undefined,
   problems: Problem[],
 ): WeightedBackend {
   const resolved = resolve(ref);
-  let requestHeaders: HeaderModifier | undefined;
-  let responseHeaders: HeaderModifier | undefined;
-  let hostRewrite: string | undefined;
-  for (const [i, filter] of (ref.filters ?? []).entries()) {
-    const at = `${field}.filters[${i}]`;
-    if (filter.type === 'RequestHeaderModifier') {
-      const modifier = literalHeaders(filter.requestHeaderModifier, `${at}.requestHeaderModifier`, problems);
-      requestHeaders = modifier.headers;
-      hostRewrite = modifier.host;
-    } else if (filter.type === 'ResponseHeaderModifier') {
-      responseHeaders = literalHeaders(filter.responseHeaderModifier, `${at}.responseHeaderModifier`, problems).headers;
-    } else {
-      problems.push({ field: `${at}.type`, message: `filter type ${filter.type} is not supported on a backendRef` });
-    }
+  for (const [i, { type }] of (ref.filters ?? []).entries()) {
+    if (type !== 'CORS' && type !== 'ExtensionRef') continue;
+    problems.push({
+      field: `${field}.filters[${i}].type`,
+      message: `filter type ${type} is not supported on a backendRef; set it on the rule`,
+    });
   }
+  const filters = translateFilters(ref.filters ?? [], matches, `${field}.filters`, problems);
+  const { requestHeaders, responseHeaders, hostRewrite, pathRewrite, redirect } = filters;
+  const mirrors = mirrorsOf(filters.mirrors, resolve);
   return {
     weight: ref.weight ?? 1,
     ...resolved,
     ...(requestHeaders && { requestHeaders }),
     ...(responseHeaders && { responseHeaders }),
     ...(hostRewrite !== undefined && { hostRewrite }),
+    ...(pathRewrite && { pathRewrite }),
+    ...(redirect && { redirect: { ...redirect, status: redirectStatus ?? redirect.status } }),
+    ...(mirrors.length > 0 && { mirrors }),
   };
+}
+
+/** What is mirrored to an InferencePool goes to any of its endpoints: there is nobody to ask, for the answer is not waited for. */
+function mirrorsOf(mirrors: RuleFilters['mirrors'], resolve: (ref: BackendTarget) => ResolvedCluster | undefined): readonly Mirror[] {
+  return mirrors.flatMap((mirror): Mirror[] => {
+    const backend = resolve(mirror.backendRef);
+    return backend ? [{ cluster: backend.cluster, millionths: mirrorShare(mirror) }] : [];
+  });
 }

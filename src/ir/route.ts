@@ -55,6 +55,12 @@ export interface WeightedBackend {
   readonly requestHeaders?: HeaderModifier;
   readonly responseHeaders?: HeaderModifier;
   readonly hostRewrite?: string;
+  /** Instead of that of the rule. */
+  readonly pathRewrite?: PathRewrite;
+  /** The share is sent away, unless the backend is invalid. */
+  readonly redirect?: Redirect;
+  /** Besides those of the rule; never empty. */
+  readonly mirrors?: readonly Mirror[];
   /** Asked for each request which endpoints of the cluster are to serve it. */
   readonly picker?: EndpointPicker;
 }

@@ -9,23 +9,28 @@
  */
 import { createHash } from 'node:crypto';
 import type { HeaderModifier } from '../../ir/policy.ts';
-import type { HttpMatch, RouteAction, RouteRule, WeightedBackend } from '../../ir/route.ts';
+import type { HttpMatch, RouteRule, WeightedBackend } from '../../ir/route.ts';
 import type { Session } from '../../ir/session.ts';
 import { type CookiePlace, sessionConfig } from '../filters/stateful-session.ts';
 import type { Route } from '../proto/index.ts';
 import { type RoutePlace, routeOf } from './route.ts';
+import { type Share, shareAction, shareMatch, sharesOf } from './shares.ts';
 
 /** Envoy's routes for one match of a rule, in the order in which they are tried. */
 export function routesOf(rule: RouteRule, match: HttpMatch, index: number, place: RoutePlace): readonly Route[] {
   const { session, action } = rule;
-  if (!session || action.type !== 'forward') return [routeOf(rule, match, index, place)];
+  if (action.type !== 'forward') return [routeOf(rule, match, index, place)];
+  const routeOfShare = (share: Share): Route => {
+    const made = routeOf({ ...rule, action: share.action }, match, index, place);
+    return { ...made, name: `${made.name ?? ''}${share.suffix}`, match: shareMatch(made.match, share) };
+  };
+  if (!session) return sharesOf(action).map(routeOfShare);
   const cookie: CookiePlace = { path: cookiePath(match), secure: place.entry.scheme === 'https' };
   const backends = tied(action.backends, session, cookie);
-  const route = (name: string, shares: readonly WeightedBackend[], token?: string): Route => {
-    const made = routeOf({ ...rule, action: withBackends(action, shares) }, match, index, place);
+  const route = (share: Share, token?: string): Route => {
+    const made = routeOfShare(share);
     return {
       ...made,
-      name: `${made.name ?? ''}${name}`,
       match: { ...made.match, ...(token !== undefined && tokenMatch(session, token, made.match)) },
       // The backend sees nothing of how it was chosen.
       ...(session.type === 'header' && { request_headers_to_remove: [...(made.request_headers_to_remove ?? []), session.name] }),
@@ -33,18 +38,11 @@ export function routesOf(rule: RouteRule, match: HttpMatch, index: number, place
     };
   };
   const chosen = backends.flatMap(({ id, backend }) =>
-    id === undefined ? [] : [route(`/session-${id}`, [{ ...backend, weight: 1 }], id)],
+    id === undefined ? [] : [route({ action: shareAction(action, backend), suffix: `/session-${id}` }, id)],
   );
-  const byWeight = route(
-    '',
-    backends.map((b) => b.backend),
-  );
+  const byWeight = sharesOf({ ...action, backends: backends.map((b) => b.backend) }).map((share) => route(share));
   // With one backend there is nothing to choose, and its token is given all the same: sessions hold when a second one comes.
-  return backends.length > 1 ? [...chosen, byWeight] : [byWeight];
-}
-
-function withBackends(action: RouteAction & { type: 'forward' }, backends: readonly WeightedBackend[]): RouteAction {
-  return { ...action, backends };
+  return backends.length > 1 ? [...chosen, ...byWeight] : byWeight;
 }
 
 interface TiedBackend {
