@@ -58,6 +58,8 @@ const routeField = (kind: string, to: readonly Target[], rule: (ref: string) => 
   yaml: (ref) => route(kind, rule(ref), section),
 });
 const localBackend = '{ name: local, port: 80 }';
+const mirrorOfBackend = (ref: string): string =>
+  `{ backendRefs: [{ name: local, port: 80, filters: [{ type: RequestMirror, requestMirror: { backendRef: ${ref} } }] }] }`;
 const mirror = (ref: string): string =>
   `{ backendRefs: [${localBackend}], filters: [{ type: RequestMirror, requestMirror: { backendRef: ${ref} } }] }`;
 
@@ -116,9 +118,10 @@ ${route('HTTPRoute', `{ backendRefs: [${localBackend}] }`)}`,
 const rows: Readonly<Record<string, CrossNamespace | Exempt>> = {
   'HTTPRoute spec.rules[].backendRefs[]': routeField('HTTPRoute', l7, (ref) => `{ backendRefs: [${ref}] }`),
   'HTTPRoute spec.rules[].filters[].requestMirror.backendRef': routeField('HTTPRoute', ['Service', 'Backend'], mirror),
-  'HTTPRoute spec.rules[].backendRefs[].filters[].requestMirror.backendRef': notServed(
+  'HTTPRoute spec.rules[].backendRefs[].filters[].requestMirror.backendRef': routeField(
     'HTTPRoute',
-    (ref) => `{ backendRefs: [{ name: local, port: 80, filters: [{ type: RequestMirror, requestMirror: { backendRef: ${ref} } }] }] }`,
+    ['Service', 'Backend'],
+    mirrorOfBackend,
   ),
   'HTTPRoute spec.rules[].filters[].externalAuth.backendRef': notServed(
     'HTTPRoute',
@@ -135,9 +138,10 @@ const rows: Readonly<Record<string, CrossNamespace | Exempt>> = {
   'HTTPRoute spec.parentRefs[]': attachment,
   'GRPCRoute spec.rules[].backendRefs[]': routeField('GRPCRoute', l7, (ref) => `{ backendRefs: [${ref}] }`),
   'GRPCRoute spec.rules[].filters[].requestMirror.backendRef': routeField('GRPCRoute', ['Service', 'Backend'], mirror),
-  'GRPCRoute spec.rules[].backendRefs[].filters[].requestMirror.backendRef': notServed(
+  'GRPCRoute spec.rules[].backendRefs[].filters[].requestMirror.backendRef': routeField(
     'GRPCRoute',
-    (ref) => `{ backendRefs: [{ name: local, port: 80, filters: [{ type: RequestMirror, requestMirror: { backendRef: ${ref} } }] }] }`,
+    ['Service', 'Backend'],
+    mirrorOfBackend,
   ),
   'GRPCRoute spec.rules[].filters[].extensionRef': sameNamespace,
   'GRPCRoute spec.rules[].backendRefs[].filters[].extensionRef': sameNamespace,
