@@ -123,8 +123,9 @@ const rows: Readonly<Record<string, CrossNamespace | Exempt>> = {
     ['Service', 'Backend'],
     mirrorOfBackend,
   ),
-  'HTTPRoute spec.rules[].filters[].externalAuth.backendRef': notServed(
+  'HTTPRoute spec.rules[].filters[].externalAuth.backendRef': routeField(
     'HTTPRoute',
+    ['Service', 'Backend'],
     (ref) =>
       `{ backendRefs: [${localBackend}], filters: [{ type: ExternalAuth, externalAuth: { protocol: HTTP, http: {}, backendRef: ${ref} } }] }`,
   ),

@@ -20,6 +20,8 @@ export interface BackendTarget {
   readonly namespace?: string;
   readonly name: string;
   readonly port?: number;
+  /** What is spoken there, where its port does not say so. */
+  readonly protocol?: 'http2';
 }
 
 export type ResolvedBackend = (
@@ -31,11 +33,7 @@ export type ResolvedBackend = (
 };
 
 /** A target whose kind is known and which the reference may name. */
-export interface PermittedTarget {
-  readonly namespace: string;
-  readonly name: string;
-  readonly port?: number;
-}
+export type PermittedTarget = Required<Pick<BackendTarget, 'namespace' | 'name'>> & Pick<BackendTarget, 'port' | 'protocol'>;
 
 /** A kind that backendRefs may name: a further kind is a further one of these. */
 export interface BackendKind {
@@ -66,7 +64,8 @@ export function resolveBackend(ctx: Ctx, inputs: BackendInputs, from: GrantSubje
       `Reference to ${kind} ${namespace}/${ref.name} not permitted by ReferenceGrant; create one in namespace ${namespace} from ${from.kind} in ${from.namespace}`,
     );
   }
-  return known.resolve(ctx, from, { namespace, name: ref.name, ...(ref.port !== undefined && { port: ref.port }) });
+  const { name, port, protocol } = ref;
+  return known.resolve(ctx, from, { namespace, name, ...(port !== undefined && { port }), ...(protocol && { protocol }) });
 }
 
 /** The answer of a kind that cannot lead anywhere; the message says what to do. */

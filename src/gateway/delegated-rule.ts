@@ -30,9 +30,12 @@ function withParentFilters(rule: RouteRule, parents: readonly ParentRule[]): Rou
     const requestHeaders = first.requestHeaders ?? second.requestHeaders;
     const responseHeaders = first.responseHeaders ?? second.responseHeaders;
     const session = first.session ?? second.session;
+    // Whoever may pass above is asked about there, whatever those below prefer.
+    const externalAuth = above.externalAuth ?? below.externalAuth;
     return {
       ...below,
       ...(session && { session }),
+      ...(externalAuth && { externalAuth }),
       ...(requestHeaders && { requestHeaders }),
       ...(responseHeaders && { responseHeaders }),
       action: joinActions(below.action, first.action, second.action),

@@ -6,6 +6,7 @@
 import type { HeaderModifier, RoutePolicies } from '../ir/policy.ts';
 import type { HttpMatch, PathRewrite, Redirect } from '../ir/route.ts';
 import type {
+  HTTPExternalAuthFilter,
   HTTPHeaderFilter,
   HTTPPathModifier,
   HTTPRequestMirrorFilter,
@@ -33,6 +34,7 @@ export interface RuleFilters {
   mirrors: HTTPRequestMirrorFilter[];
   policies: RoutePolicies;
   extensionRefs: ExtensionRef[];
+  externalAuth?: HTTPExternalAuthFilter;
 }
 
 /** Translates the filters of a rule with these matches; problems name their field below `field`. */
@@ -47,6 +49,8 @@ export function translateFilters(
   const prefix = matches.find((m) => m.path.type === 'prefix')?.path.value ?? '/';
   for (const [i, filter] of filters.entries()) {
     const at = `${field}[${i}]`;
+    // A newer API may have others.
+    const type: string = filter.type;
     switch (filter.type) {
       case 'RequestHeaderModifier': {
         const modifier = literalHeaders(filter.requestHeaderModifier, `${at}.requestHeaderModifier`, problems);
@@ -75,11 +79,14 @@ export function translateFilters(
         if (value) result.policies = { ...result.policies, cors: value };
         break;
       }
+      case 'ExternalAuth':
+        if (filter.externalAuth) result.externalAuth = filter.externalAuth;
+        break;
       case 'ExtensionRef':
         if (filter.extensionRef) result.extensionRefs.push(filter.extensionRef);
         break;
       default:
-        problems.push({ field: `${at}.type`, message: `filter type ${filter.type} is not supported` });
+        problems.push({ field: `${at}.type`, message: `filter type ${type} is not supported` });
     }
   }
   return result;

@@ -7,11 +7,12 @@
  * part of its policy missing. All other rules keep serving.
  */
 import type { Cluster } from '../ir/backend.ts';
+import type { ExternalAuthorization } from '../ir/authorization.ts';
 import { describeRef } from '../ir/object-ref.ts';
 import type { RoutePolicies } from '../ir/policy.ts';
 import type { HttpMatch, Mirror, RouteAction, RouteRule, WeightedBackend } from '../ir/route.ts';
 import type { Ctx } from '../krt/index.ts';
-import type { HTTPBackendRef, HTTPRouteFilter, SessionPersistence } from '../kube/types/gateway-api.ts';
+import type { HTTPBackendRef, HTTPExternalAuthFilter, HTTPRouteFilter, SessionPersistence } from '../kube/types/gateway-api.ts';
 import type { Problem } from '../policy/problem.ts';
 import { type BackendInputs, type BackendTarget, resolveBackend } from './backendref.ts';
 import { type DirectResponses, directAnswer } from './direct-response.ts';
@@ -19,6 +20,7 @@ import type { BackendTlsPolicies } from './backendtlspolicy.ts';
 import type { UnresolvedReason } from './conditions.ts';
 import { delegates } from './delegation.ts';
 import { type ExtensionRef, type RuleFilters, mirrorShare, translateFilters } from './route-filter.ts';
+import { externalAuthorization } from './external-auth.ts';
 import type { GrantSubject } from './referencegrant.ts';
 import { choosesByRequest, sessionOf } from './session-persistence.ts';
 
@@ -127,6 +129,8 @@ export function translateRule(ctx: Ctx, inputs: RuleInputs, from: GrantSubject, 
   );
   const mirrors = mirrorsOf(filters.mirrors, resolve);
 
+  const externalAuth = filters.externalAuth && authorizationBy(filters.externalAuth, from, `${id.field}.filters`, resolve, replaced);
+
   const unfit = session && clusters.filter((c) => backends.some((b) => b.cluster === c.name)).find(choosesByRequest);
   if (unfit) {
     const message = `cannot go with ${describeRef(unfit.origin)}, whose endpoint each request chooses anew; remove one of the two`;
@@ -161,6 +165,7 @@ export function translateRule(ctx: Ctx, inputs: RuleInputs, from: GrantSubject, 
       ...(filters.responseHeaders && { responseHeaders: filters.responseHeaders }),
       policies,
       ...(session && { session }),
+      ...(externalAuth && { externalAuth }),
     },
     ...(rule.name !== undefined && { section: rule.name }),
     extensionRefs: filters.extensionRefs,
@@ -196,7 +201,7 @@ function weightedBackend(
 ): WeightedBackend {
   const resolved = resolve(ref);
   for (const [i, { type }] of (ref.filters ?? []).entries()) {
-    if (type !== 'CORS' && type !== 'ExtensionRef') continue;
+    if (type !== 'CORS' && type !== 'ExternalAuth' && type !== 'ExtensionRef') continue;
     problems.push({
       field: `${field}.filters[${i}].type`,
       message: `filter type ${type} is not supported on a backendRef; set it on the rule`,
@@ -215,6 +220,25 @@ function weightedBackend(
     ...(redirect && { redirect: { ...redirect, status: redirectStatus ?? redirect.status } }),
     ...(mirrors.length > 0 && { mirrors }),
   };
+}
+
+/** Who is asked about requests; undefined, with a problem, when there is nobody. */
+function authorizationBy(
+  filter: HTTPExternalAuthFilter,
+  from: GrantSubject,
+  field: string,
+  resolve: (ref: BackendTarget) => ResolvedCluster | undefined,
+  problems: Problem[],
+): ExternalAuthorization | undefined {
+  const { backendRef: ref, protocol } = filter;
+  const backend = resolve({ ...ref, ...(protocol === 'GRPC' && { protocol: 'http2' as const }) });
+  if (backend && !backend.picker) {
+    const port = ref.port === undefined ? '' : `:${ref.port}`;
+    return externalAuthorization(filter, backend.cluster, `${ref.name}.${ref.namespace ?? from.namespace}.svc${port}`);
+  }
+  const what = backend ? 'an InferencePool authorizes nobody' : 'there is nobody to ask (see ResolvedRefs)';
+  problems.push({ field: `${field}.externalAuth.backendRef`, message: `${what}; name a Service that speaks the protocol` });
+  return undefined;
 }
 
 /** What is mirrored to an InferencePool goes to any of its endpoints: there is nobody to ask, for the answer is not waited for. */

@@ -29,7 +29,7 @@ export function serviceBackends(services: Collection<ServiceView>): BackendKind 
       if (port.protocol === 'UDP') return { ok: true, cluster: clusterOf(service, port, 'http1', udpVariant) };
       const declared = upstreamProtocol(port);
       // gRPC is HTTP/2. Where the Service does not say so, HTTPRoutes to the same port go on as they are.
-      return from.kind === 'GRPCRoute' && declared !== 'http2'
+      return (from.kind === 'GRPCRoute' || ref.protocol === 'http2') && declared !== 'http2'
         ? { ok: true, cluster: clusterOf(service, port, 'http2', 'grpc') }
         : { ok: true, cluster: clusterOf(service, port, declared) };
     },

@@ -3,7 +3,7 @@
  *
  *   [RouteRule] -> [HostRoutes of one route on one host of one filter chain] -> [scope of that host]
  */
-import type { Authorization } from './authorization.ts';
+import type { Authorization, ExternalAuthorization } from './authorization.ts';
 import type { JwtAuthentication } from './jwt.ts';
 import type { ObjectRef } from './object-ref.ts';
 import type { HeaderModifier, RoutePolicies } from './policy.ts';
@@ -117,6 +117,8 @@ export interface RouteRule {
   readonly policies: RoutePolicies;
   /** Requests of one session go to the same endpoint. */
   readonly session?: Session;
+  /** Asked about every request; what it refuses goes no further. */
+  readonly externalAuth?: ExternalAuthorization;
   /** It comes after all others that match equally well: what is left of a rule that delegates. */
   readonly yields?: true;
 }

@@ -28,8 +28,8 @@ export function compositeFilter(name: string, filterName: string, forScope: (sec
   };
 }
 
-/** What a composite filter is to be, whatever the request. */
-function execute(name: string, config: Any): Any {
+/** What a composite filter is to be, whatever the request: configuration of a scope or route. */
+export function execute(name: string, config: Any): Any {
   const action = any('envoy.extensions.filters.http.composite.v3.ExecuteFilterAction', { typed_config: { name, typed_config: config } });
   return any('envoy.extensions.common.matching.v3.ExtensionWithMatcherPerRoute', {
     xds_matcher: { on_no_match: { action: { name: 'execute', typed_config: action } } },

@@ -17,10 +17,11 @@ import {
 } from '../proto/index.ts';
 import { scopeHeader } from '../translate/scope-key.ts';
 import { duration } from '../translate/values.ts';
-import { compositeFilter } from './composite.ts';
+import { compositeFilter, execute } from './composite.ts';
 import type { PolicyFilter } from './order.ts';
 import { rbacRules } from './rbac.ts';
 
+const extAuthz = 'envoy.filters.http.ext_authz';
 const shadowPrefix = 'istio_ext_authz_';
 const policyPrefix = 'istio-ext-authz-';
 
@@ -36,6 +37,17 @@ function noted(custom: CustomAuthorization, identity: 'filter-state' | 'certific
   return rbacRules({ dryRun: marked }, RBAC_Action.DENY, identity, shadowPrefix);
 }
 
+const customSettings = {
+  stat_prefix: 'custom',
+  filter_enabled_metadata: isNoted('envoy.filters.http.rbac'),
+  // The header chooses whose routes and policies hold: nobody but ourselves may write it.
+  decoder_header_mutation_rules: {
+    allow_all_routing: { value: true },
+    allow_envoy: { value: true },
+    disallow_expression: { regex: scopeHeader },
+  },
+};
+
 /** Filters of a chain. What nobody is to be asked about passes both without effect. */
 export const customAuthorization: readonly PolicyFilter[] = [
   {
@@ -46,10 +58,25 @@ export const customAuthorization: readonly PolicyFilter[] = [
       authorization?.custom?.enforced &&
       any('envoy.extensions.filters.http.rbac.v3.RBACPerRoute', { rbac: noted(authorization.custom, authorization.identity) }),
   },
-  compositeFilter('kgateway.ext_authz', 'envoy.filters.http.ext_authz', ({ authorization }) =>
-    authorization?.custom?.enforced ? httpExtAuthz(authorization.custom.provider) : undefined,
+  compositeFilter('kgateway.ext_authz', extAuthz, ({ authorization }) =>
+    authorization?.custom?.enforced ? httpExtAuthz(authorization.custom.provider, customSettings) : undefined,
   ),
 ];
+
+const externalAuthName = 'kgateway.external_auth';
+
+/** ExternalAuth filters of routes, which configure it (translate/route.ts). */
+export const externalAuth: PolicyFilter = compositeFilter(externalAuthName, extAuthz, () => undefined);
+
+/** Configuration of a route whose requests are asked about. */
+export function externalAuthConfig(service: ExternalAuthorization): Readonly<Record<string, Any>> {
+  // What the service says is added to the request, without what frames it or says where it goes.
+  const decoder_header_mutation_rules = {
+    disallow_system: { value: true },
+    disallow_expression: { regex: `${scopeHeader}|host|content-length|transfer-encoding|connection|keep-alive|upgrade|te|trailer` },
+  };
+  return { [externalAuthName]: execute(extAuthz, httpExtAuthz(service, { stat_prefix: 'route', decoder_header_mutation_rules })) };
+}
 
 /** Filters of a TCP chain, which can ask over gRPC alone. */
 export function networkAuthorization(custom: CustomAuthorization, identity: 'filter-state' | 'certificate'): NetworkAuthorization {
@@ -78,25 +105,18 @@ function isNoted(filter: string): MetadataMatcher {
   };
 }
 
-function httpExtAuthz(provider: ExternalAuthorization): Any {
+function httpExtAuthz(provider: ExternalAuthorization, settings: object): Any {
   const { body } = provider;
   return any('envoy.extensions.filters.http.ext_authz.v3.ExtAuthz', {
-    stat_prefix: 'custom',
+    ...settings,
     transport_api_version: ApiVersion.V3,
     ...(provider.protocol === 'grpc' ? { grpc_service: grpcService(provider) } : { http_service: httpService(provider) }),
     failure_mode_allow: provider.failOpen,
     clear_route_cache: provider.clearRouteCache,
     status_on_error: { code: provider.statusOnError as StatusCode },
-    filter_enabled_metadata: isNoted('envoy.filters.http.rbac'),
     metadata_context_namespaces: [identityMetadata],
     ...(provider.requestHeaders.length > 0 && { allowed_headers: headerNames(provider.requestHeaders) }),
     disallowed_headers: { patterns: [{ exact: scopeHeader }] },
-    // The header chooses whose routes and policies hold: nobody but ourselves may write it.
-    decoder_header_mutation_rules: {
-      allow_all_routing: { value: true },
-      allow_envoy: { value: true },
-      disallow_expression: { regex: scopeHeader },
-    },
     ...(body && {
       with_request_body: { max_request_bytes: body.maxBytes, allow_partial_message: body.allowPartial, pack_as_bytes: body.asBytes },
     }),

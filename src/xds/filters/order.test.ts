@@ -21,6 +21,7 @@ test('preflights are answered first, who is not allowed takes no token, and refu
     'kgateway.rbac.audit',
     'kgateway.rbac.deny',
     'kgateway.rbac.allow',
+    'kgateway.external_auth',
     'envoy.filters.http.local_ratelimit',
     'envoy.filters.http.buffer',
     'envoy.filters.http.stateful_session',

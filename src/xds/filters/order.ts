@@ -11,7 +11,7 @@ import type { WeightedBackend } from '../../ir/route.ts';
 import type { Any } from '../proto/index.ts';
 import { buffer } from './buffer.ts';
 import { cors } from './cors.ts';
-import { customAuthorization } from './ext-authz.ts';
+import { customAuthorization, externalAuth } from './ext-authz.ts';
 import { endpointHeaders, endpointPicker } from './endpoint-picker.ts';
 import { jwtAuthn } from './jwt-authn.ts';
 import { localRateLimit } from './local-ratelimit.ts';
@@ -46,6 +46,7 @@ export const policyFilters: readonly PolicyFilter[] = [
   ...customAuthorization, // CUSTOM policies come before tokens, as Istio orders them
   jwtAuthn, // who asks, before it matters
   ...rbacFilters, // before what costs: audit, deny, allow, as Istio orders them
+  externalAuth, // of those who may ask at all
   localRateLimit, // before buffering: a request that is refused should cost nothing
   buffer, // whatever follows wants the body whole
   statefulSession, // before the request is rewritten: the token is the client's, and the backend does not see it in its answers

@@ -14,6 +14,7 @@ import type {
   WeightedBackend,
 } from '../../ir/route.ts';
 import { limits } from '../../ir/transformation.ts';
+import { externalAuthConfig } from '../filters/ext-authz.ts';
 import { policyFilters } from '../filters/order.ts';
 import {
   type Any,
@@ -51,7 +52,7 @@ export function routeOf(rule: RouteRule, match: HttpMatch, index: number, place:
     request_headers_to_remove: headersToRemove(requestModifiers),
     response_headers_to_add: headersToAdd(responseModifiers),
     response_headers_to_remove: headersToRemove(responseModifiers),
-    typed_per_filter_config: filterConfigs(rule.policies, name),
+    typed_per_filter_config: { ...filterConfigs(rule.policies, name), ...(rule.externalAuth && externalAuthConfig(rule.externalAuth)) },
     ...bufferLimit(rule.policies),
   };
 }

@@ -155,11 +155,13 @@ export function clustersOf(items: readonly { readonly rules: readonly RouteRule[
   const asked = security.authorization && askedCluster(security.authorization);
   if (asked !== undefined) names.add(asked);
   for (const { rules } of items) {
-    for (const { action } of rules) {
+    for (const { action, externalAuth } of rules) {
+      if (externalAuth) names.add(externalAuth.cluster);
       if (action.type !== 'forward') continue;
-      for (const { cluster, picker } of action.backends) {
+      for (const { cluster, picker, mirrors = [] } of action.backends) {
         if (cluster !== undefined) names.add(cluster);
         if (picker) names.add(picker.cluster);
+        for (const mirror of mirrors) names.add(mirror.cluster);
       }
       for (const { cluster } of action.mirrors) names.add(cluster);
     }
