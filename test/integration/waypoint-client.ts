@@ -1,18 +1,24 @@
 /** Clients of a waypoint, as its ztunnel passes them on: connections with a PROXY header. */
 import { type IncomingHttpHeaders, request } from 'node:http';
 import { type Socket, connect } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { proxyHeader } from '../mesh/proxy-header.ts';
 
 /** Who asks for what. */
 export interface Asked {
   readonly address: string;
   readonly port?: number;
-  readonly principal?: string;
+  /** SPIFFE identity. */
+  readonly principal?: string | undefined;
+  /** 10.1.2.3 or fd00::99 unless given. */
   readonly source?: string;
 }
 
 /** Opens a connection. */
-export function dial(proxy: number, { address, port = 80, principal, source = '10.1.2.3' }: Asked): Promise<Socket> {
+export function dial(
+  proxy: number,
+  { address, port = 80, principal, source = address.includes(':') ? 'fd00::99' : '10.1.2.3' }: Asked,
+): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect(proxy, '127.0.0.1');
     // Stays: a connection that a policy ends may be reset when nobody waits for it any more.
@@ -25,12 +31,14 @@ export function dial(proxy: number, { address, port = 80, principal, source = '1
   });
 }
 
-export interface WaypointCall extends Asked {
+export interface HttpCall {
   readonly method?: string;
   readonly host?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
 }
+
+export type WaypointCall = Asked & HttpCall;
 
 export interface WaypointAnswer {
   readonly status: number;
@@ -38,13 +46,12 @@ export interface WaypointAnswer {
   readonly body: string;
 }
 
-/** One request on a connection of its own. */
-export async function callWaypoint(proxy: number, path: string, call: WaypointCall): Promise<WaypointAnswer> {
+/** One request, the only one on its connection. */
+export function requestOver(connection: Duplex, path: string, call: HttpCall): Promise<WaypointAnswer> {
   const { method = 'GET', host = 'echo', headers = {}, body } = call;
-  const socket = await dial(proxy, call);
   return new Promise((resolve, reject) => {
     const r = request(
-      { createConnection: () => socket, method, path, setHost: false, headers: { host, connection: 'close', ...headers } },
+      { createConnection: () => connection, method, path, setHost: false, headers: { host, connection: 'close', ...headers } },
       (response) => {
         let text = '';
         response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
@@ -55,6 +62,11 @@ export async function callWaypoint(proxy: number, path: string, call: WaypointCa
     r.on('error', reject);
     r.end(body);
   });
+}
+
+/** One request on a connection of its own. */
+export async function callWaypoint(proxy: number, path: string, call: WaypointCall): Promise<WaypointAnswer> {
+  return requestOver(await dial(proxy, call), path, call);
 }
 
 /** Sends a line to a TCP Service; resolves with what comes back first, or undefined when the connection ends. */

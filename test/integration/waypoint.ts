@@ -1,62 +1,28 @@
 /** What tests of a waypoint have in common: connections as ztunnel makes them, and the objects of a waypoint `gw` and its Services. */
-import { type IncomingHttpHeaders, request } from 'node:http';
-import { type Socket, connect } from 'node:net';
-import { type ProxyHeader, proxyHeader } from '../mesh/proxy-header.ts';
+import type { Socket } from 'node:net';
+import { type HttpCall, type WaypointAnswer, type WaypointCall, dial, requestOver } from './waypoint-client.ts';
 
 /** Where a connection wants to go, and whose it is. */
-export interface Destination {
-  readonly address?: string;
-  readonly port?: number;
-  /** SPIFFE identity. */
-  readonly principal?: string | undefined;
-}
-
-export interface Request extends Destination {
-  readonly host?: string;
-  readonly headers?: Readonly<Record<string, string>>;
-}
+export type Destination = Partial<Pick<WaypointCall, 'address' | 'port' | 'principal'>>;
 
 export interface WaypointClient {
-  /** Opens a connection as ztunnel does; from 10.1.2.3 or fd00::99. */
+  /** Opens a connection as ztunnel does. */
   readonly dial: (to: Destination) => Promise<Socket>;
-  readonly get: (path: string, request?: Request) => Promise<{ status: number; headers: IncomingHttpHeaders; body: string }>;
+  readonly get: (path: string, request?: Destination & Pick<HttpCall, 'host' | 'headers'>) => Promise<WaypointAnswer>;
   close(): void;
 }
 
 /** A client of the waypoint behind a port of 127.0.0.1. `address` is where connections go that do not say it. */
 export function waypointClient(proxyPort: () => number, address: string): WaypointClient {
   const opened = new Set<Socket>();
-  const dial: WaypointClient['dial'] = (to) =>
-    new Promise((resolve, reject) => {
-      const destination = { address: to.address ?? address, port: to.port ?? 80 };
-      const socket = connect(proxyPort(), '127.0.0.1');
-      opened.add(socket);
-      // Stays: a connection that a policy ends may be reset when nobody waits for it any more.
-      socket.on('error', reject);
-      socket.once('connect', () => {
-        const source = { address: destination.address.includes(':') ? 'fd00::99' : '10.1.2.3', port: 40_000 };
-        const header: ProxyHeader = { source, destination, ...(to.principal !== undefined && { principal: to.principal }) };
-        socket.write(proxyHeader(header));
-        resolve(socket);
-      });
-    });
+  const open: WaypointClient['dial'] = async (to) => {
+    const socket = await dial(proxyPort(), { address, ...to });
+    opened.add(socket);
+    return socket;
+  };
   return {
-    dial,
-    get: async (path, { host = 'echo', headers = {}, ...to } = {}) => {
-      const socket = await dial(to);
-      return new Promise((resolve, reject) => {
-        const r = request(
-          { createConnection: () => socket, path, setHost: false, headers: { host, connection: 'close', ...headers } },
-          (response) => {
-            let body = '';
-            response.setEncoding('utf8').on('data', (text: string) => (body += text));
-            response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body }));
-          },
-        );
-        r.on('error', reject);
-        r.end();
-      });
-    },
+    dial: open,
+    get: async (path, call = {}) => requestOver(await open(call), path, call),
     close: () => {
       for (const socket of opened) socket.destroy();
     },

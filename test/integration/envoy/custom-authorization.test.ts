@@ -5,6 +5,7 @@ import { type Backend, startBackend } from '../backend.ts';
 import { type AuthorizationServer, type Question, startGrpcAuthorization, startHttpAuthorization } from '../ext-authz-server.ts';
 import { type LocalGateway, echoOf, eventually, startLocalGateway } from '../local.ts';
 import { type WaypointCall, callWaypoint, echoed } from '../waypoint-client.ts';
+import { waypointGateway } from '../waypoint.ts';
 
 let gateway: LocalGateway;
 let backend: Backend;
@@ -118,19 +119,7 @@ ${slice(name, `{ name: http, port: ${backend.port} }, { name: smtp, port: ${port
   );
   gateway = await startLocalGateway(
     {
-      'gateway.yaml': `
-apiVersion: gateway.networking.k8s.io/v1
-kind: GatewayClass
-metadata: { name: kgateway-waypoint, annotations: { ambient.istio.io/waypoint-inbound-binding: PROXY/15088 } }
-spec: { controllerName: kgateway.dev/kgateway }
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: { name: gw }
-spec:
-  gatewayClassName: kgateway-waypoint
-  listeners: [{ name: proxy, protocol: istio.io/PROXY, port: 15088 }]
-`,
+      'gateway.yaml': waypointGateway,
       'mesh.yaml': meshConfig,
       'policies.yaml': policies,
       'services.yaml': `---

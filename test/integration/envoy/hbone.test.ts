@@ -4,7 +4,6 @@
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type ClientHttp2Session, type Http2SecureServer, constants } from 'node:http2';
-import { type IncomingHttpHeaders, request } from 'node:http';
 import { type Server, type Socket, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { type TLSSocket, connect as connectTls } from 'node:tls';
@@ -19,6 +18,7 @@ import { proxyHeader } from '../../mesh/proxy-header.ts';
 import { type Backend, startBackend } from '../backend.ts';
 import { type L4Backend, startTcpBackend } from '../l4.ts';
 import { type LocalGateway, echoOf, eventually, problemsDuring, startLocalGateway } from '../local.ts';
+import { requestOver } from '../waypoint-client.ts';
 
 const vip = '10.96.0.1';
 /** Workloads of the mesh: their Pods' addresses. */
@@ -61,18 +61,7 @@ interface Request {
 async function get(path: string, { to = `${vip}:80`, host = 'echo', headers = {}, connect: connectHeaders = {}, as, over }: Request = {}) {
   const own = over ? undefined : await session(as);
   const tunnel = await openTunnel((over ?? own) as ClientHttp2Session, to, connectHeaders);
-  const answer = await new Promise<{ status: number; headers: IncomingHttpHeaders; body: string }>((resolve, reject) => {
-    const r = request(
-      { createConnection: () => tunnel, path, setHost: false, headers: { host, connection: 'close', ...headers } },
-      (response) => {
-        let body = '';
-        response.setEncoding('utf8').on('data', (text: string) => (body += text));
-        response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body }));
-      },
-    );
-    r.on('error', reject);
-    r.end();
-  });
+  const answer = await requestOver(tunnel, path, { host, headers });
   own?.close();
   return answer;
 }

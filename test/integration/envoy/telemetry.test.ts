@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Backend, startBackend } from '../backend.ts';
 import { type LocalGateway, eventually, startLocalGateway } from '../local.ts';
 import { type WaypointCall, callWaypoint, dial, echoed } from '../waypoint-client.ts';
+import { waypointGateway } from '../waypoint.ts';
 
 let gateway: LocalGateway;
 let backend: Backend;
@@ -59,19 +60,7 @@ beforeAll(async () => {
   const { port } = tcp.address() as { port: number };
   gateway = await startLocalGateway(
     {
-      'gateway.yaml': `
-apiVersion: gateway.networking.k8s.io/v1
-kind: GatewayClass
-metadata: { name: kgateway-waypoint, annotations: { ambient.istio.io/waypoint-inbound-binding: PROXY/15088 } }
-spec: { controllerName: kgateway.dev/kgateway }
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: { name: gw }
-spec:
-  gatewayClassName: kgateway-waypoint
-  listeners: [{ name: proxy, protocol: istio.io/PROXY, port: 15088 }]
----
+      'gateway.yaml': `${waypointGateway}---
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
 metadata: { name: no }
