@@ -66,3 +66,26 @@ export async function createAuthority(name: string): Promise<Authority> {
     },
   };
 }
+
+const base64 = (text: string | Uint8Array): string => Buffer.from(text as string).toString('base64');
+
+/** A TLS Secret with that pair, in PEM. */
+export function secretOf(name: string, pair: { readonly [F in keyof KeyPair]: string | Uint8Array }): string {
+  return `---
+apiVersion: v1
+kind: Secret
+type: kubernetes.io/tls
+metadata: { name: ${name} }
+data: { tls.crt: ${base64(pair.certificate)}, tls.key: ${base64(pair.privateKey)} }
+`;
+}
+
+/** A ConfigMap with those CAs, in PEM. */
+export function caMapOf(name: string, ...pems: readonly string[]): string {
+  return `---
+apiVersion: v1
+kind: ConfigMap
+metadata: { name: ${name} }
+data: { ca.crt: ${JSON.stringify(pems.join(''))} }
+`;
+}

@@ -5,6 +5,7 @@ import { hostname } from 'node:os';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type XdsCertificate, createCertificate } from '../../../src/cmd/xds-certificate.ts';
 import { type Backend, gatewayOf, routeOf, startBackend } from '../backend.ts';
+import { caMapOf } from '../certificates.ts';
 import { type L4Backend, reached, startTcpBackend } from '../l4.ts';
 import { type LocalGateway, call, callH2c, echoOf, eventually, startLocalGateway } from '../local.ts';
 import { machineAddress } from '../machine.ts';
@@ -66,12 +67,7 @@ beforeAll(async () => {
         staticBackend('secure', (secure.address() as AddressInfo).port) +
         staticBackend('proxy', 15_000, { host: '127.0.0.1' }) +
         backend('later', 'gcp: { host: run.example.com }'),
-      'tls.yaml': `---
-apiVersion: v1
-kind: ConfigMap
-metadata: { name: ca }
-data: { ca.crt: ${JSON.stringify(certificate.ca)} }
----
+      'tls.yaml': `${caMapOf('ca', certificate.ca)}---
 apiVersion: gateway.networking.k8s.io/v1
 kind: BackendTLSPolicy
 metadata: { name: secure }

@@ -6,6 +6,7 @@ import { createServer, request as httpRequest } from 'node:http';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createCertificate } from '../../../src/cmd/xds-certificate.ts';
 import { type Backend, gatewayOf, routeOf, serviceOf, startBackend } from '../backend.ts';
+import { caMapOf } from '../certificates.ts';
 import { pickerService, podOf, poolOf, poolRef } from '../inference.ts';
 import { type Answer, type LocalGateway, call, callH2c, echoOf, eventually, freePorts, startLocalGateway } from '../local.ts';
 import { type Picker, destinationHeader, selectionHeader, servedHeader, startPicker } from '../picker.ts';
@@ -125,12 +126,7 @@ spec: { gatewayClassName: kgateway, listeners: [{ name: http, protocol: HTTP, po
         pickerService('plain-picker', plain, 'kubernetes.io/h2c'),
         pickerService('mortal-picker', mortal),
       ].join(''),
-      'ca.yaml': `
-apiVersion: v1
-kind: ConfigMap
-metadata: { name: ca }
-data: { ca.crt: ${JSON.stringify(self.ca)} }
-`,
+      'ca.yaml': caMapOf('ca', self.ca),
     },
     [80],
   );

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type XdsCertificate, createCertificate } from '../../../src/cmd/xds-certificate.ts';
 import { type Backend, gatewayOf, serviceOf, startBackend } from '../backend.ts';
+import { secretOf } from '../certificates.ts';
 import { type Answer, type LocalGateway, call, echoOf, eventually, startLocalGateway } from '../local.ts';
 
 let gateway: LocalGateway;
@@ -23,16 +24,6 @@ apiVersion: networking.k8s.io/v1
 kind: Ingress
 metadata: { name: ${name}, creationTimestamp: '${created}T00:00:00Z'${annotations} }
 spec: { ${spec} }
-`;
-
-const secret = (name: string, { certificate, privateKey }: XdsCertificate): string => `---
-apiVersion: v1
-kind: Secret
-type: kubernetes.io/tls
-metadata: { name: ${name} }
-data:
-  tls.crt: ${Buffer.from(certificate).toString('base64')}
-  tls.key: ${Buffer.from(privateKey).toString('base64')}
 `;
 
 const ingressClass = (parameters = ''): string => `---
@@ -57,7 +48,7 @@ beforeAll(async () => {
     {
       'class.yaml': gatewayClass + ingressClass(),
       'backends.yaml': backends.map((b) => serviceOf(b)).join(''),
-      'secrets.yaml': secret('a', ca) + secret('wild', wild),
+      'secrets.yaml': secretOf('a', ca) + secretOf('wild', wild),
       'ingresses.yaml': [
         ingress(
           'a',

@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type XdsCertificate, createCertificate } from '../../../src/cmd/xds-certificate.ts';
 import { type Backend, gatewayOf, routeOf, ruleOf, serviceOf, startBackend } from '../backend.ts';
+import { secretOf } from '../certificates.ts';
 import { type L4Backend, ask, converse, reached, startTcpBackend, startUdpBackend } from '../l4.ts';
 import { type LocalGateway, eventually, startLocalGateway } from '../local.ts';
 
@@ -26,16 +27,6 @@ spec:
   rules: [{ backendRefs: [${backends}] }]
 `;
 }
-
-const secretOf = (name: string, pair: XdsCertificate): string => `---
-apiVersion: v1
-kind: Secret
-type: kubernetes.io/tls
-metadata: { name: ${name} }
-data:
-  tls.crt: ${Buffer.from(pair.certificate).toString('base64')}
-  tls.key: ${Buffer.from(pair.privateKey).toString('base64')}
-`;
 
 beforeAll(async () => {
   own = await createCertificate(['backend.example.com'], Date.now());

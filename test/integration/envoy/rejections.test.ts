@@ -8,6 +8,7 @@ import { type XdsCertificate, createCertificate } from '../../../src/cmd/xds-cer
 import { decode, encode } from '../../../src/xds/proto/index.ts';
 import { TypeUrl, type XdsResource } from '../../../src/xds/resource.ts';
 import { type Backend, gatewayOf, routeOf, ruleOf, serviceOf, startBackend } from '../backend.ts';
+import { secretOf } from '../certificates.ts';
 import { type LocalGateway, call, echoOf, eventually, problemsDuring, startLocalGateway } from '../local.ts';
 
 let gateway: LocalGateway;
@@ -52,13 +53,6 @@ const gatewayText = (...more: readonly string[]): string =>
     https('b', 'b.example.com', 'second'),
     ...more,
   );
-const secretOf = (name: string, pair: Pick<XdsCertificate, 'certificate' | 'privateKey'>): string => `---
-apiVersion: v1
-kind: Secret
-type: kubernetes.io/tls
-metadata: { name: ${name} }
-data: { tls.crt: ${Buffer.from(pair.certificate).toString('base64')}, tls.key: ${Buffer.from(pair.privateKey).toString('base64')} }
-`;
 const at = '{ path: { value: / } }';
 const policy = (header: string): string => `---
 apiVersion: gateway.kgateway.dev/v1alpha1

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { gatewayOf, routeOf, ruleOf, serviceOf } from '../backend.ts';
-import { type Authority, type KeyPair, createAuthority } from '../certificates.ts';
+import { type Authority, type KeyPair, caMapOf, createAuthority, secretOf } from '../certificates.ts';
 import { type L4Backend, converse, startTcpBackend } from '../l4.ts';
 import { type LocalGateway, call, eventually, problemsDuring, startLocalGateway } from '../local.ts';
 
@@ -45,22 +45,6 @@ async function startTlsBackend(pair: KeyPair, clientCa?: string): Promise<Backen
   };
 }
 
-const indent = (text: string): string => text.replaceAll('\n', '\n    ');
-const caMap = (name: string, ...pems: readonly string[]): string => `---
-apiVersion: v1
-kind: ConfigMap
-metadata: { name: ${name} }
-data:
-  ca.crt: |
-    ${indent(pems.join(''))}
-`;
-const secretOf = (name: string, pair: KeyPair): string => `---
-apiVersion: v1
-kind: Secret
-type: kubernetes.io/tls
-metadata: { name: ${name} }
-data: { tls.crt: ${Buffer.from(pair.certificate).toString('base64')}, tls.key: ${Buffer.from(pair.privateKey).toString('base64')} }
-`;
 const tlsPolicy = (service: string, hostname: string, map: string, names = ''): string => `---
 apiVersion: gateway.networking.k8s.io/v1
 kind: BackendTLSPolicy
@@ -116,8 +100,8 @@ beforeAll(async () => {
       'secrets.yaml':
         secretOf('front', await ca.issue('server', 'front', { dns: ['*.example.com'] })) +
         secretOf('own', await ca.issue('client', 'the-gateway')),
-      'ca.yaml': caMap('ca', ca.pem) + caMap('other', other.pem) + caMap('clients', ca.pem),
-      'rotating.yaml': caMap('rotating', ca.pem),
+      'ca.yaml': caMapOf('ca', ca.pem) + caMapOf('other', other.pem) + caMapOf('clients', ca.pem),
+      'rotating.yaml': caMapOf('rotating', ca.pem),
       'backends.yaml':
         services.map((name) => serviceOf({ name, port: shop.port })).join('') +
         serviceOf({ name: 'strict', port: strict.port }) +
@@ -189,12 +173,12 @@ describe('a backend with a BackendTLSPolicy', () => {
     const ask = () => call(gateway.port(80), '/', { host: 'moved.example.com' });
     await eventually('it is served', async () => (await ask()).status === 200);
     const problems = await problemsDuring(ask, async () => {
-      await gateway.write('rotating.yaml', caMap('rotating', ca.pem, other.pem));
+      await gateway.write('rotating.yaml', caMapOf('rotating', ca.pem, other.pem));
       await eventually('both CAs are known', async () => (await upstreamCas()).includes('two'));
       rotated.show(next);
       const before = await handshakes();
       await eventually('connections are opened with the new one', async () => (await handshakes()) > before);
-      await gateway.write('rotating.yaml', caMap('rotating', other.pem));
+      await gateway.write('rotating.yaml', caMapOf('rotating', other.pem));
       await eventually('the first CA is forgotten', async () => !(await upstreamCas()).includes('one'));
     });
     expect(problems).toEqual([]);

@@ -3,25 +3,15 @@ import { X509Certificate } from 'node:crypto';
 import { type ConnectionOptions, type TLSSocket, connect } from 'node:tls';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type XdsCertificate, createCertificate } from '../../../src/cmd/xds-certificate.ts';
-import { type ClientCertificate, clientCertificate } from '../client-certificate.ts';
 import { type Backend, gatewayOf, routeOf, ruleOf, serviceOf, startBackend } from '../backend.ts';
+import { type KeyPair, caMapOf, createAuthority, secretOf } from '../certificates.ts';
 import { type LocalGateway, call, eventually, startLocalGateway } from '../local.ts';
 
 let gateway: LocalGateway;
 let one: Backend;
 let server: XdsCertificate;
-let client: ClientCertificate;
-let stranger: ClientCertificate;
-
-const secretOf = (name: string, pair: XdsCertificate): string => `---
-apiVersion: v1
-kind: Secret
-type: kubernetes.io/tls
-metadata: { name: ${name} }
-data:
-  tls.crt: ${Buffer.from(pair.certificate).toString('base64')}
-  tls.key: ${Buffer.from(pair.privateKey).toString('base64')}
-`;
+let client: KeyPair;
+let stranger: KeyPair;
 
 const listener = (name: string, options: string, port = 443): string =>
   `{ name: ${name}, protocol: HTTPS, port: ${port}, hostname: ${name}.example.com, tls: { certificateRefs: [{ name: server }], options: { ${options} } } }`;
@@ -33,7 +23,7 @@ const gatewayWith = (unknown: string): string =>
     listener('new', 'kgateway.dev/min-tls-version: "1.3", kgateway.dev/ecdh-curves: P-384'),
     listener('one', 'kgateway.dev/alpn-protocols: http/1.1'),
     listener('none', 'kgateway.dev/alpn-protocols: allow-empty'),
-    listener('hash', `kgateway.dev/verify-certificate-hash: '${new X509Certificate(client.cert).fingerprint256}'`),
+    listener('hash', `kgateway.dev/verify-certificate-hash: '${new X509Certificate(client.certificate).fingerprint256}'`),
     listener('names', 'kgateway.dev/verify-subject-alt-names: client.example.com', 8443),
     listener('unknown', unknown),
   ) +
@@ -43,18 +33,13 @@ beforeAll(async () => {
   const now = Date.now();
   one = await startBackend('one');
   server = await createCertificate(['*.example.com'], now);
-  [client, stranger] = await Promise.all([
-    clientCertificate('client.example.com', server),
-    clientCertificate('stranger.example.com', server),
-  ]);
-  const ca = server.ca
-    .split('\n')
-    .map((line) => `    ${line}\n`)
-    .join('');
+  const authority = await createAuthority('clients');
+  client = await authority.issue('client', 'client.example.com', { dns: ['client.example.com'] });
+  stranger = await authority.issue('client', 'stranger.example.com', { dns: ['stranger.example.com'] });
   gateway = await startLocalGateway(
     {
       'gateway.yaml': gatewayWith('kgateway.dev/no-such-key: x'),
-      'secrets.yaml': `${secretOf('server', server)}---\napiVersion: v1\nkind: ConfigMap\nmetadata: { name: ca }\ndata:\n  ca.crt: |\n${ca}`,
+      'secrets.yaml': secretOf('server', server) + caMapOf('ca', authority.pem),
       'backends.yaml': serviceOf(one),
       'routes.yaml': routeOf('all', [], [ruleOf('{ path: { value: / } }')]),
     },
@@ -71,6 +56,8 @@ afterAll(async () => {
 });
 
 const get = (host: string) => call(gateway.port(443), '/', { host, tls: { ca: server.ca, servername: host } });
+
+const shown = ({ certificate, privateKey }: KeyPair): ConnectionOptions => ({ cert: certificate, key: privateKey });
 
 /** What a handshake comes to; undefined when there is none. A refused certificate of the client shows only after its end in TLS 1.3. */
 function handshake(
@@ -127,16 +114,16 @@ test('protocols', async () => {
 });
 
 test('a hash asks clients for that certificate', async () => {
-  expect(await handshake('hash', client)).toBeDefined();
-  expect(await handshake('hash', stranger)).toBeUndefined();
+  expect(await handshake('hash', shown(client))).toBeDefined();
+  expect(await handshake('hash', shown(stranger))).toBeUndefined();
   expect(await handshake('hash')).toBeUndefined();
 });
 
 test('a name asks clients for one that a CA has given it', async () => {
-  const foreign = await clientCertificate('client.example.com', await createCertificate(['other'], Date.now()));
-  expect(await handshake('names', client, 8443)).toBeDefined();
-  expect(await handshake('names', stranger, 8443)).toBeUndefined();
-  expect(await handshake('names', foreign, 8443)).toBeUndefined();
+  const foreign = await (await createAuthority('other')).issue('client', 'client.example.com', { dns: ['client.example.com'] });
+  expect(await handshake('names', shown(client), 8443)).toBeDefined();
+  expect(await handshake('names', shown(stranger), 8443)).toBeUndefined();
+  expect(await handshake('names', shown(foreign), 8443)).toBeUndefined();
 });
 
 test('an unknown key fails its listener, until it is gone', async () => {

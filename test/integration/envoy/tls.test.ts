@@ -4,21 +4,12 @@ import { type PeerCertificate, connect } from 'node:tls';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type XdsCertificate, createCertificate } from '../../../src/cmd/xds-certificate.ts';
 import { type Backend, gatewayOf, routeOf, ruleOf, serviceOf, startBackend } from '../backend.ts';
+import { secretOf } from '../certificates.ts';
 import { type LocalGateway, call, echoOf, eventually, problemsDuring, startLocalGateway } from '../local.ts';
 
 let gateway: LocalGateway;
 let one: Backend;
 let first: XdsCertificate;
-
-const secretOf = (name: string, pair: XdsCertificate): string => `---
-apiVersion: v1
-kind: Secret
-type: kubernetes.io/tls
-metadata: { name: ${name} }
-data:
-  tls.crt: ${Buffer.from(pair.certificate).toString('base64')}
-  tls.key: ${Buffer.from(pair.privateKey).toString('base64')}
-`;
 
 beforeAll(async () => {
   one = await startBackend('one');

@@ -6,6 +6,7 @@ import { connect as connectTls } from 'node:tls';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type XdsCertificate, createCertificate } from '../../../src/cmd/xds-certificate.ts';
 import { type Backend, gatewayOf, routeOf, ruleOf, serviceOf, startBackend } from '../backend.ts';
+import { secretOf } from '../certificates.ts';
 import { type LocalGateway, call, eventually, startLocalGateway } from '../local.ts';
 
 let gateway: LocalGateway;
@@ -15,13 +16,6 @@ let pair: XdsCertificate;
 const http = '{ name: http, protocol: HTTP, port: 80 }';
 const https = (name: string, hostname: string, secret = 'pair'): string =>
   `{ name: ${name}, protocol: HTTPS, port: 443, hostname: ${hostname}, tls: { certificateRefs: [{ name: ${secret} }] } }`;
-const secretOf = (name: string, of: XdsCertificate): string => `---
-apiVersion: v1
-kind: Secret
-type: kubernetes.io/tls
-metadata: { name: ${name} }
-data: { tls.crt: ${Buffer.from(of.certificate).toString('base64')}, tls.key: ${Buffer.from(of.privateKey).toString('base64')} }
-`;
 const anything = (name: string, hosts: readonly string[]): string => routeOf(name, hosts, [ruleOf('{ path: { value: / } }')]);
 
 beforeAll(async () => {
