@@ -116,7 +116,7 @@ E
   pgrep -P "$(<"$run/node.pid")" >"$run/init"
   wait_for 5 "the node's mounts" shared_mounts "$(<"$run/init")"
   spawn_node containerd containerd -c "$run/containerd.toml"
-  wait_for 30 containerd ctr -a "$run/containerd.sock" version
+  wait_for 30 containerd containerd_answers
   local tar
   for tar in "$images"/*.tar; do import_image "$tar"; done
   # No per-class cgroups and no isolation of containers' file systems: one node, alone in its namespace, for tests.

@@ -19,7 +19,8 @@ cmd_image() { # TAG DIR [ENTRYPOINT...] ; IMAGE_USER sets the user
   import_image "$tar"
   say "image $tag"
 }
-import_image() { [[ ! -S $run/containerd.sock ]] || ctr -a "$run/containerd.sock" -n k8s.io images import "$1" >/dev/null; }
+containerd_answers() { ctr -a "$run/containerd.sock" version >/dev/null 2>&1; } # a machine that was cut off leaves the socket's file behind
+import_image() { ! containerd_answers || ctr -a "$run/containerd.sock" -n k8s.io images import "$1" >/dev/null; }
 
 cmd_binimage() { # TAG FILE [ARGS...]
   [[ -x ${2:-} ]] || fail "lab binimage needs a tag and a program" "lab binimage example.com/name:tag ./program args"
