@@ -90,6 +90,11 @@ test.each([
   ['%REQ%', false],
   ['50%', false],
   ['%RESPONSE_CODE(x)%', false],
+  ['%PROTOCOL:5%', false],
+  ['%REQ(A?B?C)%', false],
+  ['%FILTER_STATE(a:b)%', false],
+  ['%METADATA(a:b:c)%', false],
+  ['%METADATA(CLUSTER:a:b)% %START_TIME(%Y-%m-%dT%H)%', true],
 ])('a format as %j is taken: %s', (text, taken) => {
   const mesh = { ...defaultMesh, extensionProviders: [{ name: 'own', envoyFileAccessLog: { logFormat: { text } } }] };
   const parsed = parseTelemetry(telemetry('t', 'demo', { accessLogging: [{ providers: [{ name: 'own' }] }] }), mesh);

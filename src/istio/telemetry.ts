@@ -5,7 +5,8 @@
  * Access logging is replaced whole by the next that says anything of it; overrides of metrics add up. (Istio: Telemetry API, "Scope, Inheritance,
  * and Overrides".) What is not supported is reported and left out; nothing else stops.
  */
-import type { ObjectRef } from '../ir/object-ref.ts';
+import { formatProblem } from '../ir/format.ts';
+import { type ObjectRef, refKey } from '../ir/object-ref.ts';
 import { compareText } from '../ir/precedence.ts';
 import {
   type AccessLog,
@@ -16,11 +17,10 @@ import {
   istioRequestLabels,
 } from '../ir/telemetry.ts';
 import type { Telemetry, TelemetryAccessLogging } from '../kube/types/istio-telemetry.ts';
-import { defaultFields, defaultFormat, isAccessLogFormat } from './access-log-format.ts';
+import { defaultFields, defaultFormat } from './access-log-format.ts';
 import { celProblem } from './cel.ts';
 import type { Mesh } from './mesh.ts';
 import { type PolicyPlace, parseTargets, targetKeysOf } from './policy-target.ts';
-import { refKey } from '../ir/object-ref.ts';
 import type { SecurityProblem } from './security-problem.ts';
 
 /** What a Telemetry says that we can do. */
@@ -119,7 +119,7 @@ function metricsOf({ providers = [], overrides = [], reportingInterval }: Metric
 /** Where a provider writes, and what; undefined for one that does anything else, or whose format Envoy might refuse. */
 function accessLogOf(name: string, mesh: Mesh): Pick<AccessLog, 'path' | 'format'> | undefined {
   const { text = defaultFormat } = mesh.accessLog;
-  const ofMesh = mesh.accessLog.json ? { json: defaultFields } : { text: isAccessLogFormat(text) ? text : defaultFormat };
+  const ofMesh = mesh.accessLog.json ? { json: defaultFields } : { text: isFormat(text) ? text : defaultFormat };
   if (name === 'envoy') return { path: mesh.accessLog.path ?? '/dev/stdout', format: ofMesh };
   const provider = mesh.extensionProviders.find((p) => p.name === name)?.envoyFileAccessLog;
   if (!provider) return undefined;
@@ -129,7 +129,12 @@ function accessLogOf(name: string, mesh: Mesh): Pick<AccessLog, 'path' | 'format
     ? { json: Object.fromEntries(fields.map(([k, v]) => [k, String(v)])) }
     : { text: logFormat?.text === undefined ? defaultFormat : logFormat.text.endsWith('\n') ? logFormat.text : `${logFormat.text}\n` };
   const texts = 'text' in format ? [format.text] : Object.values(format.json);
-  return texts.every(isAccessLogFormat) ? { path, format } : undefined;
+  return texts.every(isFormat) ? { path, format } : undefined;
+}
+
+/** Envoy would refuse the whole listener for a format that it does not know. */
+function isFormat(text: string): boolean {
+  return formatProblem(text) === undefined;
 }
 
 /** Whether it holds at a waypoint, and how near: the smaller the further. Undefined: it does not. */

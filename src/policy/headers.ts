@@ -1,5 +1,5 @@
 import type { HeaderModifier, HeaderValue } from '../ir/policy.ts';
-import { formatProblem } from './format.ts';
+import { formatProblem } from '../ir/format.ts';
 import type { Parsed, Problem } from './problem.ts';
 import { type HeaderSecretRef, type SecretLookup, secretHeaders } from './secret-header.ts';
 

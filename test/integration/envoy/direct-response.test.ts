@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { formatOperators } from '../../../src/policy/format.ts';
+import { formatOperators } from '../../../src/ir/format.ts';
 import { type Backend, gatewayOf, routeOf, ruleOf, serviceOf, startBackend } from '../backend.ts';
 import { envoyPath } from '../envoy.ts';
 import { type LocalGateway, call, eventually, startLocalGateway } from '../local.ts';

@@ -1,8 +1,8 @@
 /**
- * Text with Envoy's command operators, as `%REQ(X-Name)%`: values of headers, bodies of direct responses.
+ * Text with Envoy's command operators, as `%REQ(X-Name)%`: values of headers, bodies of direct responses, lines of access logs.
  *
- * Only operators of this table: Envoy refuses all routes of a host over one that it does not know, and some (`%FILE_CONTENT%`, `%ENVIRONMENT%`)
- * would show what is in the Pod of the proxy, its token first, to whoever may write a policy.
+ * Only operators of this table: Envoy refuses all routes of a host, or a whole listener, over one that it does not know, and some (`%FILE_CONTENT%`,
+ * `%ENVIRONMENT%`) would show what is in the Pod of the proxy, its token first, to whoever may write a policy.
  */
 
 /** How an operator goes on after its name. */
@@ -22,6 +22,11 @@ export const formatOperators: ReadonlyMap<string, Operator> = new Map([
   ...operators(['REQ', 'RESP', 'TRAILER'], new RegExp(`^\\(${header}(?:\\?${header})?\\)(?::[0-9]{1,5})?$`), '(X-Name)'),
   ...operators(['QUERY_PARAM'], /^\([^()%\s]+\)(?::[0-9]{1,5})?$/, '(name)'),
   ...operators(['DYNAMIC_METADATA', 'CLUSTER_METADATA'], /^\([^()%]+\)(?::[0-9]{1,5})?$/, '(namespace:key)'),
+  ...operators(
+    ['METADATA'],
+    /^\((?:DYNAMIC|CLUSTER|ROUTE|UPSTREAM_HOST|LISTENER|VIRTUAL_HOST|LISTENER_FILTER_CHAIN):[^()%]+\)(?::[0-9]{1,5})?$/,
+    '(CLUSTER:namespace:key)',
+  ),
   ...operators(['FILTER_STATE'], /^\([^()%:\s]+(?::PLAIN)?\)(?::[0-9]{1,5})?$/, '(key:PLAIN)'),
   ...operators(
     ['START_TIME', 'START_TIME_LOCAL', 'EMIT_TIME', 'DOWNSTREAM_PEER_CERT_V_START', 'DOWNSTREAM_PEER_CERT_V_END'],
@@ -40,6 +45,7 @@ export const formatOperators: ReadonlyMap<string, Operator> = new Map([
       'CONNECTION_TERMINATION_DETAILS',
       'BYTES_RECEIVED',
       'BYTES_SENT',
+      ...['UPSTREAM', 'DOWNSTREAM'].flatMap((side) => [`${side}_WIRE_BYTES_SENT`, `${side}_WIRE_BYTES_RECEIVED`]),
       'DURATION',
       'REQUEST_DURATION',
       'RESPONSE_DURATION',
@@ -73,6 +79,8 @@ export const formatOperators: ReadonlyMap<string, Operator> = new Map([
       'REQUESTED_SERVER_NAME',
       'ROUTE_NAME',
       'VIRTUAL_CLUSTER_NAME',
+      'FILTER_CHAIN_NAME',
+      'ACCESS_LOG_TYPE',
       'HOSTNAME',
       'CONNECTION_ID',
       'STREAM_ID',
