@@ -9,6 +9,8 @@ test.each([
   "request.method.matches('^(GET|PUT)$')",
   String.raw`request.path.matches('^/a\\d+\\(x\\)$')`,
   "xds.cluster_name.contains('echo') && -connection.requested_server_name.size != 1",
+  'true ? 1 : false ? 2 : 3',
+  '!!(true ? true : false) && --1 == 1',
 ])('%s', (text) => {
   expect(celProblem(text)).toBeUndefined();
 });
@@ -26,6 +28,10 @@ test.each([
   ["has(request.headers['a'])", 'where ) should be'],
   ["request.path == '\\q'", 'cannot be read'],
   ['('.repeat(100), 'nested too deeply'],
+  // What follows is not in the grammar of CEL.
+  ['!-response.code', 'has -, where'],
+  ['true ? true ? 1 : 2 : 3', 'where : should be'],
+  ['request.in == 1', 'after a dot'],
 ])('%s: %s', (text, problem) => {
   expect(celProblem(text)).toContain(problem);
 });

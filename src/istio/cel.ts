@@ -20,83 +20,82 @@ const methods: ReadonlySet<string> = new Set(['contains', 'startsWith', 'endsWit
 const token =
   /\s*(?:(\d+\.\d+|\d+)|("(?:[^"\\\n]|\\[\\"'nrt])*"|'(?:[^'\\\n]|\\[\\"'nrt])*')|([A-Za-z_]\w*)|(\|\||&&|==|!=|<=|>=|[<>+\-*/%!?:.,()[\]]))/y;
 
+const binary: readonly (readonly string[])[] = [['||'], ['&&'], ['==', '!=', '<', '<=', '>', '>=', 'in'], ['+', '-'], ['*', '/', '%']];
+/** Words that are operators and values of the language, and no names. */
+const words: ReadonlySet<string> = new Set(['in', 'true', 'false', 'null']);
+
 /** Undefined when it is one; else what is wrong. */
 export function celProblem(text: string): string | undefined {
-  const tokens: string[] = [];
-  token.lastIndex = 0;
-  const end = text.trimEnd().length;
-  while (token.lastIndex < end) {
-    const at = token.lastIndex;
-    const found = token.exec(text);
-    if (!found) return `cannot be read from ${JSON.stringify(text.slice(at).trim().slice(0, 20))} on`;
-    tokens.push(found[0].trim());
-  }
-  const parser = new Parser(tokens);
   try {
-    parser.expression();
-    parser.end();
+    parse(tokensOf(text));
     return undefined;
   } catch (error) {
     return (error as Error).message;
   }
 }
 
-const binary = [['||'], ['&&'], ['==', '!=', '<', '<=', '>', '>=', 'in'], ['+', '-'], ['*', '/', '%']] as const;
-
-class Parser {
-  readonly #tokens: readonly string[];
-  #at = 0;
-  #depth = 0;
-
-  constructor(tokens: readonly string[]) {
-    this.#tokens = tokens;
+function tokensOf(text: string): readonly string[] {
+  const tokens: string[] = [];
+  token.lastIndex = 0;
+  const end = text.trimEnd().length;
+  while (token.lastIndex < end) {
+    const at = token.lastIndex;
+    const found = token.exec(text);
+    if (!found) throw new Error(`cannot be read from ${JSON.stringify(text.slice(at).trim().slice(0, 20))} on`);
+    tokens.push(found[0].trim());
   }
+  return tokens;
+}
 
-  end(): void {
-    if (this.#peek() !== undefined) throw new Error(`has something left over: ${this.#peek()}`);
-  }
+/** By recursive descent; a function for each rule of the grammar. Throws what is wrong. */
+function parse(tokens: readonly string[]): void {
+  let at = 0;
+  let depth = 0;
+  expression();
+  if (peek() !== undefined) throw new Error(`has something left over: ${peek()}`);
 
-  expression(): void {
-    if (++this.#depth > 50) throw new Error('is nested too deeply');
-    this.#binary(0);
-    if (this.#take('?')) {
-      this.expression();
-      this.#expect(':');
-      this.expression();
+  function expression(): void {
+    if (++depth > 50) throw new Error('is nested too deeply');
+    operators(0);
+    if (take('?')) {
+      operators(0);
+      expect(':');
+      expression();
     }
-    this.#depth--;
+    depth--;
   }
 
-  #binary(level: number): void {
-    const operators: readonly string[] | undefined = binary[level];
-    if (!operators) return this.#unary();
-    this.#binary(level + 1);
-    while (operators.includes(this.#peek() ?? '')) {
-      this.#at++;
-      this.#binary(level + 1);
+  function operators(level: number): void {
+    const ofLevel = binary[level];
+    if (!ofLevel) return unary();
+    operators(level + 1);
+    while (ofLevel.includes(peek() ?? '')) {
+      at++;
+      operators(level + 1);
     }
   }
 
-  #unary(): void {
-    while (this.#take('!') || this.#take('-'));
-    this.#primary();
+  /** One of the two, as often as one likes. */
+  function unary(): void {
+    const sign = peek();
+    if (sign === '!' || sign === '-') while (take(sign));
+    primary();
     for (;;) {
-      if (this.#take('[')) {
-        this.expression();
-        this.#expect(']');
-      } else if (this.#take('.')) {
-        const name = this.#next();
-        if (!/^[A-Za-z_]\w*$/.test(name)) throw new Error(`has ${name} after a dot, where a name should be`);
-        if (this.#take('(')) this.#call(name);
+      if (take('[')) {
+        expression();
+        expect(']');
+      } else if (take('.')) {
+        const name = field();
+        if (take('(')) call(name);
       } else return;
     }
   }
 
-  #call(name: string): void {
+  function call(name: string): void {
     if (!methods.has(name)) throw new Error(`calls ${name}, which is not among ${[...methods].join(', ')}`);
-    const argument = this.#peek() ?? '';
-    this.expression();
-    this.#expect(')');
+    const argument = peek() ?? '';
+    expression();
+    expect(')');
     if (name !== 'matches') return;
     if (!/^["']/.test(argument)) throw new Error('matches takes a literal');
     try {
@@ -106,57 +105,62 @@ class Parser {
     }
   }
 
-  #primary(): void {
-    const next = this.#next();
-    if (next === '(') {
-      this.expression();
-      return this.#expect(')');
+  function primary(): void {
+    const first = next();
+    if (first === '(') {
+      expression();
+      return expect(')');
     }
-    if (next === '[') {
-      if (this.#take(']')) return;
-      do this.expression();
-      while (this.#take(','));
-      return this.#expect(']');
+    if (first === '[') {
+      if (take(']')) return;
+      do expression();
+      while (take(','));
+      return expect(']');
     }
-    if (/^[\d"']/.test(next) || next === 'true' || next === 'false' || next === 'null') return;
-    if (next === 'has' && this.#take('(')) return this.#field();
-    if (next === 'size' && this.#take('(')) {
-      this.expression();
-      return this.#expect(')');
+    if (/^[\d"']/.test(first) || first === 'true' || first === 'false' || first === 'null') return;
+    if (first === 'has' && take('(')) return presence();
+    if (first === 'size' && take('(')) {
+      expression();
+      return expect(')');
     }
-    if (!roots.has(next)) throw new Error(`has ${next}, where one of ${[...roots].join(', ')} should be`);
+    if (!roots.has(first)) throw new Error(`has ${first}, where one of ${[...roots].join(', ')} should be`);
   }
 
   /** What `has` takes: a name after a dot, and no index. */
-  #field(): void {
-    const root = this.#next();
+  function presence(): void {
+    const root = next();
     if (!roots.has(root)) throw new Error(`has ${root} in has(), where one of ${[...roots].join(', ')} should be`);
     do {
-      this.#expect('.');
-      const name = this.#next();
-      if (!/^[A-Za-z_]\w*$/.test(name)) throw new Error(`has ${name} after a dot, where a name should be`);
-    } while (this.#peek() === '.');
-    this.#expect(')');
+      expect('.');
+      field();
+    } while (peek() === '.');
+    expect(')');
   }
 
-  #peek(): string | undefined {
-    return this.#tokens[this.#at];
+  function field(): string {
+    const name = next();
+    if (!/^[A-Za-z_]\w*$/.test(name) || words.has(name)) throw new Error(`has ${name} after a dot, where a name should be`);
+    return name;
   }
 
-  #next(): string {
-    const next = this.#tokens[this.#at++];
-    if (next === undefined) throw new Error('ends too early');
-    return next;
+  function peek(): string | undefined {
+    return tokens[at];
   }
 
-  #take(what: string): boolean {
-    if (this.#peek() !== what) return false;
-    this.#at++;
+  function next(): string {
+    const found = tokens[at++];
+    if (found === undefined) throw new Error('ends too early');
+    return found;
+  }
+
+  function take(what: string): boolean {
+    if (peek() !== what) return false;
+    at++;
     return true;
   }
 
-  #expect(what: string): void {
-    const next = this.#next();
-    if (next !== what) throw new Error(`has ${next}, where ${what} should be`);
+  function expect(what: string): void {
+    const found = next();
+    if (found !== what) throw new Error(`has ${found}, where ${what} should be`);
   }
 }
