@@ -2,6 +2,7 @@
  * GRPCRoute rules are HTTP rules: `service` and `method` are the two segments of the path of a POST.
  * Source: Gateway API, GRPCRouteMatch and GRPCMethodMatch.
  */
+import { escapeRegex } from '../ir/regex.ts';
 import type { HttpMatch, PathMatch } from '../ir/route.ts';
 import type { Ctx } from '../krt/index.ts';
 import type { GRPCMethodMatch, GRPCRouteMatch, GRPCRouteRule } from '../kube/types/gateway-api.ts';
@@ -45,8 +46,4 @@ function methodPath(match: GRPCMethodMatch | undefined, field: string, problems:
 /** Grouped, so that an alternation stays within its segment. */
 function segment(regex: string | undefined): string {
   return regex ? `(?:${regex})` : '[^/]+';
-}
-
-function escapeRegex(text: string): string {
-  return text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
 }

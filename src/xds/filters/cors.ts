@@ -1,4 +1,5 @@
 import type { CorsOrigin, CorsPolicy } from '../../ir/policy.ts';
+import { escapeRegex } from '../../ir/regex.ts';
 import { type StringMatcher, any } from '../proto/index.ts';
 import type { PolicyFilter } from './order.ts';
 
@@ -30,8 +31,4 @@ function originMatcher(origin: CorsOrigin): StringMatcher {
   if (origin.kind === 'exact') return { exact: origin.origin };
   const port = origin.port === undefined ? '' : `:${origin.port}`;
   return { safe_regex: { regex: `${origin.scheme}://[^/:]+${escapeRegex(origin.suffix)}${port}` } };
-}
-
-function escapeRegex(text: string): string {
-  return text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
 }

@@ -11,6 +11,7 @@ import {
   type TextMatch,
   peerPrincipalState,
 } from '../../ir/authorization.ts';
+import { escapeRegex } from '../../ir/regex.ts';
 import {
   type CidrRange,
   type HeaderMatcher,
@@ -247,10 +248,6 @@ function regex(text: string): StringMatcher {
 
 function globRegex(glob: string): string {
   return glob === '*' ? '[^/]+' : glob.split('*').map(escapeRegex).join('[^/]*');
-}
-
-function escapeRegex(text: string): string {
-  return text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
 }
 
 function cidrRange({ address, bits }: Cidr): CidrRange {

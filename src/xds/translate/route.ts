@@ -1,6 +1,7 @@
-/** [RouteRule] -> Envoy routes, one a match, in a form that is encoded once and kept for as long as the rule lives. */
+/** [RouteRule] -> Envoy routes, one a match. */
 import type { RetryPolicy, RoutePolicies } from '../../ir/policy.ts';
 import { invalidBackendCluster } from '../../ir/names.ts';
+import { escapeRegex } from '../../ir/regex.ts';
 import type {
   HostRoutes,
   HttpMatch,
@@ -241,10 +242,6 @@ const redirectCodes: Readonly<Record<number, RedirectAction['response_code']>> =
   307: RedirectCode.TEMPORARY_REDIRECT,
   308: RedirectCode.PERMANENT_REDIRECT,
 };
-
-function escapeRegex(text: string): string {
-  return text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
-}
 
 function escapeSubstitution(text: string): string {
   return text.replaceAll('\\', '\\\\');
