@@ -72,6 +72,9 @@ export function listenerName(port: number, transport: 'tcp' | 'udp' = 'tcp'): st
   return transport === 'udp' ? `listener~${port}~udp` : `listener~${port}`;
 }
 
+/** Header by which a proxy finds the scope of a request. Whatever a client sends in it is overwritten, and no backend sees it. */
+export const scopeHeader = 'x-kgateway-scope';
+
 /** The host under which everything that is not an exact host of a chain is kept. */
 export const wildcardHost = '*';
 

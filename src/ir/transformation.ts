@@ -88,3 +88,6 @@ export const limits = {
   operations: 250_000,
   bytes: 16 << 20,
 } as const;
+
+/** Of dynamic metadata: what the runtime remembers of a request. Templates may not write there. */
+export const runtimeNamespace = 'dev.kgateway.transformation';

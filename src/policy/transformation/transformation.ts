@@ -1,4 +1,5 @@
 // [TrafficPolicy.transformation] -> [Transformation]: every template parsed and checked, every mistake named with its field.
+import { scopeHeader } from '../../ir/names.ts';
 import {
   type BodyParsing,
   type HeaderTemplate,
@@ -6,6 +7,7 @@ import {
   type MetadataTemplate,
   type Template,
   type Transformation,
+  runtimeNamespace,
 } from '../../ir/transformation.ts';
 import { headerNamePattern } from '../headers.ts';
 import type { Parsed, Problem } from '../problem.ts';
@@ -17,8 +19,6 @@ import type { MessageTransformationSpec, TransformationSpec } from './schema.ts'
 type Direction = 'request' | 'response';
 
 const maxTemplateLength = 16_384;
-/** Of the runtime itself, see xds/filters. */
-const ownNamespace = 'dev.kgateway.transformation';
 const headerName = new RegExp(headerNamePattern);
 const pseudoHeaders: Readonly<Record<Direction, readonly string[]>> = {
   request: [':path', ':method', ':authority'],
@@ -26,7 +26,6 @@ const pseudoHeaders: Readonly<Record<Direction, readonly string[]>> = {
 };
 /** Headers that say how a message is framed; a wrong value would let one message pass for two. */
 const framing: ReadonlySet<string> = new Set(['content-length', 'transfer-encoding', 'connection', 'upgrade', 'te', 'trailer']);
-const reserved = 'x-kgateway-scope';
 
 /** Reads a transformation at `field`. Total: problems are in the result. Nothing to do is no transformation. */
 export function parseTransformation(spec: TransformationSpec, field: string): Parsed<Transformation> {
@@ -78,7 +77,7 @@ function parseMessage(
   });
   const metadata = (spec.dynamicMetadata ?? []).flatMap(({ namespace, key, value }, i): MetadataTemplate[] => {
     const at = `${field}.dynamicMetadata[${i}]`;
-    if (namespace === ownNamespace)
+    if (namespace === runtimeNamespace)
       problems.push({ field: `${at}.namespace`, message: `${namespace} is the gateway's own; use another one` });
     if (value.stringValue === undefined) {
       problems.push({ field: `${at}.value`, message: 'exactly one of the fields in [stringValue] must be set' });
@@ -130,6 +129,6 @@ function removableProblem(name: string): string | undefined {
 
 function nameProblem(name: string): string | undefined {
   if (!headerName.test(name)) return `invalid header name ${JSON.stringify(name)}; letters, digits and !#$%&'*+-.^_\`|~ are allowed`;
-  if (name.toLowerCase() === reserved) return `header ${JSON.stringify(name)} is the gateway's own and cannot be changed`;
+  if (name.toLowerCase() === scopeHeader) return `header ${JSON.stringify(name)} is the gateway's own and cannot be changed`;
   return undefined;
 }

@@ -5,6 +5,7 @@
  * ext_authz stands in a composite filter: on a route it cannot be given another provider, timeout or failure mode.
  */
 import type { CustomAuthorization, ExternalAuthorization, TextMatch } from '../../ir/authorization.ts';
+import { scopeHeader } from '../../ir/names.ts';
 import {
   type Any,
   ApiVersion,
@@ -15,7 +16,6 @@ import {
   type StringMatcher,
   any,
 } from '../proto/index.ts';
-import { scopeHeader } from '../translate/scope-key.ts';
 import { duration } from '../translate/values.ts';
 import { compositeFilter, execute } from './composite.ts';
 import type { PolicyFilter } from './order.ts';

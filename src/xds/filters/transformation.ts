@@ -4,6 +4,7 @@
  * prints `-` for one that is not set.)
  * Why programs and not generated Lua: docs/decisions/0007-transformation-in-lua.md.
  */
+import { scopeHeader } from '../../ir/names.ts';
 import type { RoutePolicies } from '../../ir/policy.ts';
 import type { HeaderTemplate, MessageTransformation, Template } from '../../ir/transformation.ts';
 import { type Any, type HeaderMutation, HeaderValueOption_HeaderAppendAction as Append, any } from '../proto/index.ts';
@@ -89,7 +90,7 @@ function formatOf(template: Template, changed: ReadonlySet<string>, response: bo
     if (argument?.type !== 'literal') return undefined;
     const text = String(argument.value);
     const header = text.toLowerCase();
-    if (!plainName.test(header) || changed.has(header) || header === 'x-kgateway-scope') return undefined;
+    if (!plainName.test(header) || changed.has(header) || header === scopeHeader) return undefined;
     // Of a response, what the request was when it arrived is known to the runtime alone: routes and the router change requests later.
     if (name === 'header') return response ? `%RESP(${header})%` : `%REQ(${header})%`;
     return name === 'request_header' && !response ? `%REQ(${header})%` : undefined;

@@ -7,12 +7,9 @@
  * Keys are compared byte for byte. Envoy cuts the port off; upper case and a trailing dot are left to the fallback, so that the common
  * request pays nothing for them. Measured in docs/decisions/0006-scoped-routes.md.
  */
-import { hostScopeName, wildcardHost } from '../../ir/names.ts';
+import { hostScopeName, scopeHeader, wildcardHost } from '../../ir/names.ts';
 import { type HttpConnectionManager, HeaderValueOption_HeaderAppendAction as Append, any } from '../proto/index.ts';
 import { overAds } from './values.ts';
-
-/** Removed before the request goes on; whatever a client sends in it is overwritten first. */
-export const scopeHeader = 'x-kgateway-scope';
 
 /** Sets the key of every request that enters `chain`. */
 export function scopeKeyMutation(chain: string) {

@@ -4,7 +4,7 @@
  * An exact host has a scope of its own, so that a change of it is one small resource at any number of hosts. Wildcard hosts of a chain
  * share the scope `*`, which the fallback filters choose when the exact one has no route (scope-key.ts).
  */
-import { hostScopeName, wildcardHost } from '../../ir/names.ts';
+import { hostScopeName, scopeHeader, wildcardHost } from '../../ir/names.ts';
 import { type ObjectRef, refKey } from '../../ir/object-ref.ts';
 import { compareMatches, compareOrder, compareText, compareWeight } from '../../ir/precedence.ts';
 import type { HostRoutes, HttpMatch, RouteRule } from '../../ir/route.ts';
@@ -13,7 +13,7 @@ import { type Any, type Route, type VirtualHost, any, encode } from '../proto/in
 import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
 import { routesOf } from './session.ts';
 import { askedCluster } from './network-rbac.ts';
-import { fallbackFilters, ownershipFilter, scopeHeader } from './scope-key.ts';
+import { fallbackFilters, ownershipFilter } from './scope-key.ts';
 
 /** Key of the scope that a host belongs to, within the proxies of a Gateway. */
 export function scopeKeyOf(h: HostRoutes): string {

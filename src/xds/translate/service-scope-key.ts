@@ -2,8 +2,8 @@
  * Which scope a request at a waypoint belongs to: `<address>|<port>` of the Service that its connection asked for, as ztunnel said.
  * A bar separates the parts, as IPv6 addresses are full of colons.
  */
+import { scopeHeader } from '../../ir/names.ts';
 import { type HttpConnectionManager, HeaderValueOption_HeaderAppendAction as Append, any } from '../proto/index.ts';
-import { scopeHeader } from './scope-key.ts';
 import { overAds } from './values.ts';
 
 /** The key of a scope. `address` is in its canonical form. */

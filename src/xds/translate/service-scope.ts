@@ -5,7 +5,7 @@
  * name hosts. In each, routes of consumers stand before all others, and behind them a 404 for the rest of what those clients ask.
  */
 import { peerPrincipalState } from '../../ir/authorization.ts';
-import { wildcardHost } from '../../ir/names.ts';
+import { scopeHeader, wildcardHost } from '../../ir/names.ts';
 import type { HostRoutes } from '../../ir/route.ts';
 import type { ServiceRoutes, ServiceScope } from '../../ir/waypoint.ts';
 import { compareText } from '../../ir/precedence.ts';
@@ -14,7 +14,6 @@ import { type Route, type RouteMatch, type VirtualHost, encode } from '../proto/
 import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
 import { routeOf } from './route.ts';
 import { clustersOf, idleFiltersOf, orderedRoutes, originsOf } from './scope.ts';
-import { scopeHeader } from './scope-key.ts';
 import { placeFacts } from './service-facts.ts';
 import { serviceScopeKey } from './service-scope-key.ts';
 

@@ -3,8 +3,6 @@
  * refused, never passed on as it was: Envoy itself would go on after an error of a script.
  */
 export const messageLua = String.raw`
-local NAMESPACE, SCOPE_HEADER = "dev.kgateway.transformation", "x-kgateway-scope"
-
 local programs, programCount = {}, 0
 
 local function fields(value, key)

@@ -2,7 +2,8 @@
  * The Lua of transformations: fixed, the same for everyone and every route. What a user wrote arrives as data in `filter_context`.
  *   head <- json <- text <- template <- message
  */
-import { limits } from '../../../ir/transformation.ts';
+import { scopeHeader } from '../../../ir/names.ts';
+import { limits, runtimeNamespace } from '../../../ir/transformation.ts';
 import { jsonLua } from './json.ts';
 import { headLua } from './head.ts';
 import { messageLua } from './message.ts';
@@ -10,6 +11,8 @@ import { templateLua } from './template.ts';
 import { textLua } from './text.ts';
 
 const constants = {
+  NAMESPACE: runtimeNamespace,
+  SCOPE_HEADER: scopeHeader,
   MAX_OPERATIONS: limits.operations,
   MAX_BYTES: limits.bytes,
   MAX_VALUES: limits.values,
@@ -21,7 +24,7 @@ const constants = {
 };
 
 const definitions = Object.entries(constants)
-  .map(([name, value]) => `local ${name} = ${value}`)
+  .map(([name, value]) => `local ${name} = ${JSON.stringify(value)}`)
   .join('\n');
 
 /** Without comments and indentation: every filter chain carries it. */
