@@ -1,6 +1,6 @@
 /** Shared head of the runtime: what it uses of Lua, and how it gives up. Templates reach none of these names. */
 export const headLua = String.raw`
-local find, sub, byte, char, rep = string.find, string.sub, string.byte, string.char, string.rep
+local find, sub, byte, char = string.find, string.sub, string.byte, string.char
 local upper, lower, format, gsub = string.upper, string.lower, string.format, string.gsub
 local concat, floor, tonumber, tostring, type, pcall, error = table.concat, math.floor, tonumber, tostring, type, pcall, error
 local ipairs, getenv = ipairs, os.getenv
@@ -18,9 +18,13 @@ local function work(count)
   if operations < 0 then fail(413, "the template takes too many operations on this message") end
 end
 
+local function room(size)
+  if size > bytes then fail(413, "the template makes too much text of this message") end
+end
+
 local function made(text)
+  room(#text)
   bytes = bytes - #text
-  if bytes < 0 then fail(413, "the template makes too much text of this message") end
   return text
 end
 `;

@@ -119,7 +119,7 @@ local functions = {
     end
     separator = separator and textOf(separator) or ""
     work(floor(#separator * list.n / 64))
-    if #separator * list.n > bytes then made(rep("x", bytes + 1)) end
+    room(#separator * list.n)
     return made(concat(out, separator))
   end,
 }
