@@ -1,4 +1,5 @@
 import { any } from '../proto/index.ts';
+import { unlimited } from '../translate/values.ts';
 import type { PolicyFilter } from './order.ts';
 
 const perRoute = 'envoy.extensions.filters.http.buffer.v3.BufferPerRoute';
@@ -7,7 +8,7 @@ const perRoute = 'envoy.extensions.filters.http.buffer.v3.BufferPerRoute';
 export const buffer: PolicyFilter = {
   name: 'envoy.filters.http.buffer',
   // The filter insists on a limit in the chain; every scope says `noop`, or it would hold back each body until its end.
-  chain: any('envoy.extensions.filters.http.buffer.v3.Buffer', { max_request_bytes: { value: 0xffff_ffff } }),
+  chain: any('envoy.extensions.filters.http.buffer.v3.Buffer', { max_request_bytes: unlimited }),
   noop: any(perRoute, { disabled: true }),
   forRoute: ({ buffer: policy }) =>
     policy === undefined || policy === 'disabled'

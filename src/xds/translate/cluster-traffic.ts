@@ -8,15 +8,13 @@ import {
   type RouteAction_HashPolicy as HashPolicy,
   any,
 } from '../proto/index.ts';
-import { duration } from './values.ts';
-
-/** A limit that is never reached: Envoy's own are 1024, and 3 retries. */
-const unlimited = { value: 0xff_ff_ff_ff };
+import { duration, unlimited } from './values.ts';
 
 /** Settings of the cluster itself. One that takes its endpoints from what is asked for has no choice among them. */
 export function trafficOptions(traffic: ClusterTraffic, { discovery }: Partial<Cluster>): EnvoyCluster {
   const { limits, keepalive, outlierDetection, loadBalancing } = traffic;
   const chooses = discovery?.from !== 'host' && discovery?.from !== 'original-destination';
+  // Envoy's own limits are 1024, and 3 retries.
   const limit = (value: number | undefined) => (value === undefined ? unlimited : { value });
   return {
     ...(traffic.connectTimeoutMs !== undefined && { connect_timeout: duration(traffic.connectTimeoutMs) }),

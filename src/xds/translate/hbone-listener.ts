@@ -4,26 +4,21 @@
  *   connect_terminate: 15008, TLS of the mesh, CONNECT ─> main_internal: the chains of a waypoint ─> clusters
  *   clusters: endpoints that speak HBONE ─> connect_originate: CONNECT over TLS of the mesh to port 15008 of the endpoint (hbone-upstream.ts)
  *
- * The address that a CONNECT asks for, the client's own address and its identity pass over to the inner connection as filter state. All of them hash:
- * what does not would let two clients share an inner connection.
+ * The address that a CONNECT asks for, the client's own address and its identity pass over to the inner connection as filter state.
  */
 import { peerPrincipalState } from '../../ir/authorization.ts';
 import type { WaypointListener } from '../../ir/waypoint.ts';
 import {
-  type Cluster,
-  Cluster_DiscoveryType as DiscoveryType,
-  type FilterStateValue,
-  FilterStateValue_SharedWithUpstream as SharedWithUpstream,
   type HttpConnectionManager,
   HttpConnectionManager_CodecType as CodecType,
   type Listener,
-  TlsParameters_TlsProtocol as TlsProtocol,
   any,
   encode,
 } from '../proto/index.ts';
 import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
-import { hboneHttp2, hboneTls, internalAddress, noLimits, originalDestination, originateResources, rawBuffer } from './hbone-upstream.ts';
-import { type Binding, socketAddress } from './listener.ts';
+import { hboneHttp2, hboneTls, originateResources } from './hbone-upstream.ts';
+import { clientState, destinationState, internalCluster, internalListener, passedOn } from './internal-listener.ts';
+import { type Binding, perConnectionBuffer, socketAddress } from './listener.ts';
 import { type ClientIdentity, waypointChains } from './waypoint-chains.ts';
 import { tcpClusters } from './waypoint-tcp.ts';
 
@@ -54,20 +49,16 @@ export function hboneResources(listener: WaypointListener, binding: Binding, ide
   const originate = originateResources(trustDomains, identity);
   return [
     ofListener(terminateListener(binding, trustDomains, identity), [inner]),
-    // What is behind the tunnels counts once, where the tunnels come in.
     ofListener(
       {
-        name: inner,
-        internal_listener: {},
-        ignore_global_conn_limit: true,
-        listener_filters: [originalDestination],
+        ...internalListener(inner),
         ...waypointChains(listener, identityOfTunnel),
-        per_connection_buffer_limit_bytes: { value: 32 * 1024 },
+        per_connection_buffer_limit_bytes: perConnectionBuffer,
       },
       tcpClusters(listener),
     ),
     ofListener(originate.listener, [originate.listener.name]),
-    resource(TypeUrl.cluster, inner, encode('envoy.config.cluster.v3.Cluster', innerCluster)),
+    resource(TypeUrl.cluster, inner, encode('envoy.config.cluster.v3.Cluster', internalCluster(inner))),
     resource(TypeUrl.cluster, originate.listener.name, encode('envoy.config.cluster.v3.Cluster', originate.cluster)),
   ];
 }
@@ -87,10 +78,7 @@ function terminateListener(binding: Binding, trustDomains: readonly string[], id
         transport_socket: {
           name: 'envoy.transport_sockets.tls',
           typed_config: any('envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext', {
-            common_tls_context: {
-              ...hboneTls(trustDomains, identity),
-              tls_params: { tls_minimum_protocol_version: TlsProtocol.TLSv1_2, tls_maximum_protocol_version: TlsProtocol.TLSv1_3 },
-            },
+            common_tls_context: hboneTls(trustDomains, identity),
             require_client_certificate: { value: true },
             // A resumed session would not show its certificate again, and CAs come and go.
             disable_stateless_session_resumption: true,
@@ -144,36 +132,13 @@ const connectManager: HttpConnectionManager = {
       name: 'kgateway.connect',
       typed_config: any('envoy.extensions.filters.http.set_filter_state.v3.Config', {
         on_request_headers: [
-          state('envoy.filters.listener.original_dst.local_ip', '%REQ(:AUTHORITY)%'),
-          state('envoy.filters.listener.original_dst.remote_ip', '%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%'),
-          state(peerPrincipalState, '%DOWNSTREAM_PEER_URI_SAN%', 'envoy.hashable_string'),
-          ...connectMetadata.map(({ header, state: key }) => state(key, `%REQ(${header.toUpperCase()})%`, 'envoy.hashable_string')),
+          passedOn(destinationState, '%REQ(:AUTHORITY)%'),
+          passedOn(clientState, '%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%'),
+          passedOn(peerPrincipalState, '%DOWNSTREAM_PEER_URI_SAN%', 'envoy.hashable_string'),
+          ...connectMetadata.map(({ header, state: key }) => passedOn(key, `%REQ(${header.toUpperCase()})%`, 'envoy.hashable_string')),
         ],
       }),
     },
     { name: 'envoy.filters.http.router', typed_config: any('envoy.extensions.filters.http.router.v3.Router', {}) },
   ],
-};
-
-/** One value that goes over to the inner connection, and not further. */
-function state(object_key: string, format: string, factory?: string): FilterStateValue {
-  return {
-    object_key,
-    ...(factory !== undefined && { factory_key: factory }),
-    format_string: { text_format_source: { inline_string: format }, omit_empty_values: true },
-    skip_if_empty: true,
-    shared_with_upstream: SharedWithUpstream.ONCE,
-  };
-}
-
-const innerCluster: Cluster = {
-  name: inner,
-  type: DiscoveryType.STATIC,
-  connect_timeout: { seconds: 5 },
-  circuit_breakers: noLimits,
-  load_assignment: { cluster_name: inner, endpoints: [{ lb_endpoints: [{ endpoint: { address: internalAddress(inner, inner) } }] }] },
-  transport_socket: {
-    name: 'envoy.transport_sockets.internal_upstream',
-    typed_config: any('envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport', { transport_socket: rawBuffer }),
-  },
 };

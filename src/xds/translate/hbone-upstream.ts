@@ -9,9 +9,7 @@
 import type { Endpoint } from '../../ir/backend.ts';
 import { identitySecret, secretFileName, trustSecret } from '../../ir/mesh-identity.ts';
 import {
-  type Address,
   ApiVersion,
-  type CircuitBreakers,
   type Cluster,
   Cluster_DiscoveryType as DiscoveryType,
   Cluster_LbPolicy as LbPolicy,
@@ -26,6 +24,7 @@ import {
   type TransportSocket,
   any,
 } from '../proto/index.ts';
+import { internalAddress, internalListener, noLimits, rawBuffer } from './internal-listener.ts';
 
 const originate = 'connect_originate';
 const hbonePort = 15_008;
@@ -33,23 +32,6 @@ const hbonePort = 15_008;
 /** Namespaces of the endpoint's metadata that pass over to the inner connection. */
 const destination = 'envoy.filters.listener.original_dst';
 const expectation = 'io.kgateway.hbone';
-
-/** Restores the address that an inner connection is for. */
-export const originalDestination = {
-  name: 'envoy.filters.listener.original_dst',
-  typed_config: any('envoy.extensions.filters.listener.original_dst.v3.OriginalDst', {}),
-};
-
-export const rawBuffer: TransportSocket = {
-  name: 'envoy.transport_sockets.raw_buffer',
-  typed_config: any('envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer', {}),
-};
-
-const most = { value: 0xffff_ffff };
-/** Envoy's defaults are 1024 connections: too few for what stands for all of them. */
-export const noLimits: CircuitBreakers = {
-  thresholds: [{ max_connections: most, max_pending_requests: most, max_requests: most, max_retries: most }],
-};
 
 /** HTTP/2 of a tunnel, as ztunnel has it. */
 export const hboneHttp2: Http2ProtocolOptions = {
@@ -59,11 +41,6 @@ export const hboneHttp2: Http2ProtocolOptions = {
   connection_keepalive: { interval: { seconds: 10 }, timeout: { seconds: 20 } },
 };
 
-/** The address of an internal listener. `id` tells endpoints apart. */
-export function internalAddress(listener: string, id: string): Address {
-  return { envoy_internal_address: { server_listener_name: listener, endpoint_id: id } };
-}
-
 /** Our certificate, and who is of the mesh: its CAs signed, for one of its trust domains. */
 export function hboneTls(trustDomains: readonly string[], folder: string): CommonTlsContext {
   const secret = (name: string): SdsSecretConfig => ({
@@ -72,6 +49,7 @@ export function hboneTls(trustDomains: readonly string[], folder: string): Commo
   });
   return {
     alpn_protocols: ['h2'],
+    tls_params: { tls_minimum_protocol_version: TlsProtocol.TLSv1_2, tls_maximum_protocol_version: TlsProtocol.TLSv1_3 },
     tls_certificate_sds_secret_configs: [secret(identitySecret)],
     combined_validation_context: {
       default_validation_context: {
@@ -92,10 +70,7 @@ export function originateResources(
 ): { readonly listener: Listener & { readonly name: string }; readonly cluster: Cluster } {
   return {
     listener: {
-      name: originate,
-      internal_listener: {},
-      ignore_global_conn_limit: true,
-      listener_filters: [originalDestination],
+      ...internalListener(originate),
       filter_chains: [
         {
           name: originate,
@@ -124,10 +99,7 @@ export function originateResources(
       transport_socket: {
         name: 'envoy.transport_sockets.tls',
         typed_config: any('envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext', {
-          common_tls_context: {
-            ...hboneTls(trustDomains, folder),
-            tls_params: { tls_minimum_protocol_version: TlsProtocol.TLSv1_2, tls_maximum_protocol_version: TlsProtocol.TLSv1_3 },
-          },
+          common_tls_context: hboneTls(trustDomains, folder),
         }),
       },
       typed_extension_protocol_options: {

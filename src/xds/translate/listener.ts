@@ -4,10 +4,12 @@ import { invalidBackendCluster } from '../../ir/names.ts';
 import { compareText } from '../../ir/precedence.ts';
 import { policyFilters } from '../filters/order.ts';
 import {
+  type ConfigListenerFilter,
   type FilterChain,
   type HttpConnectionManager,
   type HttpFilter,
   type Listener,
+  type ListenerFilter,
   type SocketAddress,
   any,
   encode,
@@ -30,26 +32,24 @@ export function podBinding(listener: Bound): Binding {
   return { address: '::', port: listener.port };
 }
 
-const perConnectionBufferBytes = 32 * 1024;
+/** What a connection buffers at most for a peer that does not read. */
+export const perConnectionBuffer = { value: 32 * 1024 };
+
+/** Finds out whether a connection speaks TLS, and which server name it asks for. */
+export const tlsInspector: ListenerFilter = {
+  name: 'envoy.filters.listener.tls_inspector',
+  typed_config: any('envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector', {}),
+};
 
 /** Translates a listener. */
 export function listenerResource(listener: ProxyListener, binding: Binding): XdsResource {
   const tls = listener.chains.some((c) => c.tls ?? (c.kind === 'tcp' && c.passthrough));
   const message: Listener = {
     name: listener.name,
-    address: {
-      socket_address: socketAddress(binding),
-    },
+    address: { socket_address: socketAddress(binding) },
     filter_chains: listener.chains.map(filterChain),
-    per_connection_buffer_limit_bytes: { value: perConnectionBufferBytes },
-    ...(tls && {
-      listener_filters: [
-        {
-          name: 'envoy.filters.listener.tls_inspector',
-          typed_config: any('envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector', {}),
-        },
-      ],
-    }),
+    per_connection_buffer_limit_bytes: perConnectionBuffer,
+    ...(tls && { listener_filters: [tlsInspector] }),
   };
   const bytes = encode('envoy.config.listener.v3.Listener', message);
   return {
@@ -86,9 +86,7 @@ function filterChain(chain: Chain): FilterChain {
   };
 }
 
-type NetworkFilter = NonNullable<FilterChain['filters']>[number];
-
-function httpFilter(chain: HttpChain): NetworkFilter {
+function httpFilter(chain: HttpChain): ConfigListenerFilter {
   return {
     name: 'envoy.filters.network.http_connection_manager',
     typed_config: any(
@@ -102,7 +100,7 @@ function httpFilter(chain: HttpChain): NetworkFilter {
  * Passes connections on. A cluster that does not exist closes them: that is the share of invalid backends, and all there is without any. One set of
  * counters a listener, however many hosts it has.
  */
-export function tcpProxy(stat_prefix: string, backends: TcpChain['backends']): NetworkFilter {
+export function tcpProxy(stat_prefix: string, backends: TcpChain['backends']): ConfigListenerFilter {
   const [first = { weight: 1 }, ...others] = backends;
   const clusters = [first, ...others].map(({ cluster = invalidBackendCluster, weight }) => ({ name: cluster, weight }));
   return {

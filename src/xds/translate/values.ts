@@ -7,6 +7,9 @@ import {
   HeaderValueOption_HeaderAppendAction as Append,
 } from '../proto/index.ts';
 
+/** A limit that is never reached. */
+export const unlimited = { value: 0xffff_ffff };
+
 /** What comes over the stream that everything comes over. */
 export const overAds: ConfigSource = { ads: {}, resource_api_version: ApiVersion.V3 };
 

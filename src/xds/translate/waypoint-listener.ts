@@ -9,7 +9,7 @@ import type { WaypointListener } from '../../ir/waypoint.ts';
 import { type Listener, ProxyProtocolConfig_Version as ProxyProtocolVersion, any, encode } from '../proto/index.ts';
 import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
 import { hboneResources } from './hbone-listener.ts';
-import type { Binding } from './listener.ts';
+import { type Binding, perConnectionBuffer } from './listener.ts';
 import { type ClientIdentity, waypointChains } from './waypoint-chains.ts';
 import { tcpClusters } from './waypoint-tcp.ts';
 
@@ -32,7 +32,7 @@ function sandwichResource(listener: WaypointListener, binding: Binding): XdsReso
     ...(inPod && { additional_addresses: [{ address: socket('::1') }], freebind: { value: true } }),
     listener_filters: [proxyProtocol],
     ...waypointChains(listener, identityOfHeader),
-    per_connection_buffer_limit_bytes: { value: 32 * 1024 },
+    per_connection_buffer_limit_bytes: perConnectionBuffer,
   };
   const bytes = encode('envoy.config.listener.v3.Listener', message);
   return {

@@ -13,18 +13,12 @@ import { wildcardHost } from '../../ir/names.ts';
 import { compareText } from '../../ir/precedence.ts';
 import { type WaypointTelemetry, defaultTelemetry } from '../../ir/telemetry.ts';
 import type { TcpService, TlsBranch, WaypointListener } from '../../ir/waypoint.ts';
-import {
-  type CidrRange,
-  type ConfigListenerFilter,
-  type FilterChain,
-  FilterStateValue_SharedWithUpstream as Shared,
-  any,
-  encode,
-} from '../proto/index.ts';
+import { type CidrRange, type ConfigListenerFilter, type FilterChain, any, encode } from '../proto/index.ts';
 import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
 import { dnsCache, reservedPrefixes } from './dynamic-forward-proxy.ts';
+import { clientState, destinationState, internalCluster, internalListener, passedOn } from './internal-listener.ts';
 import { connectionLogs, httpChainName, passedOnPrefix, sourceFacts } from './istio-metrics.ts';
-import { tcpProxy } from './listener.ts';
+import { tcpProxy, tlsInspector } from './listener.ts';
 import { askedCluster, networkRbacFilters } from './network-rbac.ts';
 import type { ClientIdentity } from './waypoint-chains.ts';
 import { waypointHttpFilter } from './waypoint-http.ts';
@@ -77,13 +71,7 @@ export function tcpClusters({ tcp }: WaypointListener): readonly string[] {
 export function tlsListenerResources(listener: WaypointListener): readonly XdsResource[] {
   const services = listener.tcp.filter((s) => s.tls.length > 0);
   const bytes = encode('envoy.config.listener.v3.Listener', {
-    name: tlsListenerName,
-    internal_listener: {},
-    listener_filters: [
-      // Brings back the addresses that `connectionFacts` keeps.
-      filter('original_dst', any('envoy.extensions.filters.listener.original_dst.v3.OriginalDst', {})),
-      filter('tls_inspector', any('envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector', {})),
-    ],
+    ...internalListener(tlsListenerName, tlsInspector),
     filter_chains: [constantChain, ...services.flatMap(tlsChains)],
     default_filter_chain: { name: 'other', filters: [tcpProxy('tls', [])] },
     access_log: connectionLogs(listener.telemetry ?? defaultTelemetry),
@@ -138,23 +126,7 @@ function nameResolution(port_value: number, [backend]: TcpService['backends']): 
   };
 }
 
-const wayThere = encode('envoy.config.cluster.v3.Cluster', {
-  name: tlsListenerName,
-  connect_timeout: { seconds: 5 },
-  load_assignment: {
-    cluster_name: tlsListenerName,
-    endpoints: [{ lb_endpoints: [{ endpoint: { address: { envoy_internal_address: { server_listener_name: tlsListenerName } } } }] }],
-  },
-  transport_socket: {
-    name: 'envoy.transport_sockets.internal_upstream',
-    typed_config: any('envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport', {
-      transport_socket: {
-        name: 'envoy.transport_sockets.raw_buffer',
-        typed_config: any('envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer', {}),
-      },
-    }),
-  },
-});
+const wayThere = encode('envoy.config.cluster.v3.Cluster', internalCluster(tlsListenerName));
 
 /** What the internal listener has to know of a connection. */
 function connectionFacts({ source }: ClientIdentity): ConfigListenerFilter {
@@ -162,22 +134,11 @@ function connectionFacts({ source }: ClientIdentity): ConfigListenerFilter {
     name: 'kgateway.connection_facts',
     typed_config: any('envoy.extensions.filters.network.set_filter_state.v3.Config', {
       on_new_connection: [
-        // Hashable, or connections of all clients would share a pool, which knows the identity of its first one alone.
-        fact(peerPrincipalState, source, 'envoy.hashable_string'),
-        fact('envoy.filters.listener.original_dst.local_ip', '%DOWNSTREAM_LOCAL_ADDRESS%'),
-        fact('envoy.filters.listener.original_dst.remote_ip', '%DOWNSTREAM_REMOTE_ADDRESS%'),
+        passedOn(peerPrincipalState, source, 'envoy.hashable_string'),
+        passedOn(destinationState, '%DOWNSTREAM_LOCAL_ADDRESS%'),
+        passedOn(clientState, '%DOWNSTREAM_REMOTE_ADDRESS%'),
       ],
     }),
-  };
-}
-
-function fact(object_key: string, inline_string: string, factory_key?: string) {
-  return {
-    object_key,
-    ...(factory_key !== undefined && { factory_key }),
-    format_string: { text_format_source: { inline_string }, omit_empty_values: true },
-    skip_if_empty: true,
-    shared_with_upstream: Shared.ONCE,
   };
 }
 
@@ -209,8 +170,4 @@ function matchOf({ address, port }: TcpService): NonNullable<FilterChain['filter
 function range(address: string): CidrRange {
   const [address_prefix = address, bits = address.includes(':') ? '128' : '32'] = address.split('/');
   return { address_prefix, prefix_len: { value: Number(bits) } };
-}
-
-function filter(name: string, typed_config: ConfigListenerFilter['typed_config']): ConfigListenerFilter {
-  return { name: `envoy.filters.listener.${name}`, ...(typed_config && { typed_config }) };
 }

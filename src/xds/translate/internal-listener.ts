@@ -1,0 +1,80 @@
+/**
+ * From one listener of a proxy to another within it.
+ *
+ *   connection ─> filter state that passes over ─> internal cluster ─> internal listener, which finds the addresses of the connection there again
+ *
+ * What passes over has to hash (Envoy hashes addresses, and `envoy.hashable_string`): Envoy pools connections by it, and what does not hash would let
+ * two clients share one, and one of them the other's identity.
+ */
+import {
+  type Address,
+  type CircuitBreakers,
+  type Cluster,
+  Cluster_DiscoveryType as DiscoveryType,
+  type FilterStateValue,
+  FilterStateValue_SharedWithUpstream as SharedWithUpstream,
+  type Listener,
+  type ListenerFilter,
+  type TransportSocket,
+  any,
+} from '../proto/index.ts';
+import { unlimited } from './values.ts';
+
+/** Restores the addresses that an inner connection is for, and from. */
+const originalDestination = {
+  name: 'envoy.filters.listener.original_dst',
+  typed_config: any('envoy.extensions.filters.listener.original_dst.v3.OriginalDst', {}),
+};
+
+/** Where that filter reads them: the address that was asked for, and the client's. */
+export const destinationState = 'envoy.filters.listener.original_dst.local_ip';
+export const clientState = 'envoy.filters.listener.original_dst.remote_ip';
+
+export const rawBuffer: TransportSocket = {
+  name: 'envoy.transport_sockets.raw_buffer',
+  typed_config: any('envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer', {}),
+};
+
+/** Envoy's defaults are 1024 connections: too few for what stands for all of them. */
+export const noLimits: CircuitBreakers = {
+  thresholds: [{ max_connections: unlimited, max_pending_requests: unlimited, max_requests: unlimited, max_retries: unlimited }],
+};
+
+/** What internal listeners have in common; `filters` come behind ours. Connections count once, where they come into the proxy. */
+export function internalListener(name: string, ...filters: readonly ListenerFilter[]): Listener & { readonly name: string } {
+  return { name, internal_listener: {}, ignore_global_conn_limit: true, listener_filters: [originalDestination, ...filters] };
+}
+
+/** The address of an internal listener. `id` tells endpoints apart. */
+export function internalAddress(listener: string, id: string): Address {
+  return { envoy_internal_address: { server_listener_name: listener, endpoint_id: id } };
+}
+
+/** The way to an internal listener, which is called the same. */
+export function internalCluster(listener: string): Cluster {
+  return {
+    name: listener,
+    type: DiscoveryType.STATIC,
+    connect_timeout: { seconds: 5 },
+    circuit_breakers: noLimits,
+    load_assignment: {
+      cluster_name: listener,
+      endpoints: [{ lb_endpoints: [{ endpoint: { address: internalAddress(listener, listener) } }] }],
+    },
+    transport_socket: {
+      name: 'envoy.transport_sockets.internal_upstream',
+      typed_config: any('envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport', { transport_socket: rawBuffer }),
+    },
+  };
+}
+
+/** A value that goes over to the inner connection, and not further: an address, or by `factory` something else. */
+export function passedOn(object_key: string, inline_string: string, factory?: 'envoy.hashable_string'): FilterStateValue {
+  return {
+    object_key,
+    ...(factory !== undefined && { factory_key: factory }),
+    format_string: { text_format_source: { inline_string }, omit_empty_values: true },
+    skip_if_empty: true,
+    shared_with_upstream: SharedWithUpstream.ONCE,
+  };
+}
