@@ -44,6 +44,16 @@ export function versionOf(bytes: Uint8Array): string {
   return hash('sha1', bytes, 'base64url').slice(0, 16);
 }
 
+/** A resource of these bytes; `clusters` must be live before it is sent. */
+export function resourceOf(
+  type: TypeUrl,
+  { scope, name, origins }: Pick<XdsResource, 'scope' | 'name' | 'origins'>,
+  bytes: Uint8Array,
+  clusters: readonly string[] = [],
+): XdsResource {
+  return { scope, type, name, version: versionOf(bytes), bytes, origins, clusters };
+}
+
 /** A proxy that has an open, authenticated stream. */
 export interface ConnectedProxy {
   /** Unique per stream: node id and a stream counter. */

@@ -9,13 +9,14 @@
 import { peerPrincipalState } from '../../ir/authorization.ts';
 import type { WaypointListener } from '../../ir/waypoint.ts';
 import {
+  type Cluster,
   type HttpConnectionManager,
   HttpConnectionManager_CodecType as CodecType,
   type Listener,
   any,
   encode,
 } from '../proto/index.ts';
-import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
+import { TypeUrl, type XdsResource, resourceOf } from '../resource.ts';
 import { hboneHttp2, hboneTls, originateResources } from './hbone-upstream.ts';
 import { clientState, destinationState, internalCluster, internalListener, passedOn } from './internal-listener.ts';
 import { type Binding, perConnectionBuffer, socketAddress } from './listener.ts';
@@ -35,17 +36,10 @@ export const connectMetadata = [
 /** Everything that a waypoint needs for HBONE. `identity` is the folder with its certificate. */
 export function hboneResources(listener: WaypointListener, binding: Binding, identity: string): readonly XdsResource[] {
   const { scope, origins, trustDomains = [] } = listener;
-  const resource = (type: TypeUrl, name: string, bytes: Uint8Array, clusters: readonly string[] = []): XdsResource => ({
-    scope,
-    type,
-    name,
-    version: versionOf(bytes),
-    bytes,
-    origins,
-    clusters,
-  });
   const ofListener = (message: Listener & { readonly name: string }, clusters: readonly string[]): XdsResource =>
-    resource(TypeUrl.listener, message.name, encode('envoy.config.listener.v3.Listener', message), clusters);
+    resourceOf(TypeUrl.listener, { scope, origins, name: message.name }, encode('envoy.config.listener.v3.Listener', message), clusters);
+  const ofCluster = (name: string, message: Cluster): XdsResource =>
+    resourceOf(TypeUrl.cluster, { scope, origins, name }, encode('envoy.config.cluster.v3.Cluster', message));
   const originate = originateResources(trustDomains, identity);
   return [
     ofListener(terminateListener(binding, trustDomains, identity), [inner]),
@@ -58,8 +52,8 @@ export function hboneResources(listener: WaypointListener, binding: Binding, ide
       tcpClusters(listener),
     ),
     ofListener(originate.listener, [originate.listener.name]),
-    resource(TypeUrl.cluster, inner, encode('envoy.config.cluster.v3.Cluster', internalCluster(inner))),
-    resource(TypeUrl.cluster, originate.listener.name, encode('envoy.config.cluster.v3.Cluster', originate.cluster)),
+    ofCluster(inner, internalCluster(inner)),
+    ofCluster(originate.listener.name, originate.cluster),
   ];
 }
 

@@ -14,7 +14,7 @@ import {
   any,
   encode,
 } from '../proto/index.ts';
-import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
+import { TypeUrl, type XdsResource, resourceOf } from '../resource.ts';
 import { tlsSocket } from './downstream-tls.ts';
 import { fallbackFilters, ownershipFilter, scopeKeyMutation, scopedRoutes } from './scope-key.ts';
 
@@ -52,15 +52,7 @@ export function listenerResource(listener: ProxyListener, binding: Binding): Xds
     ...(tls && { listener_filters: [tlsInspector] }),
   };
   const bytes = encode('envoy.config.listener.v3.Listener', message);
-  return {
-    scope: listener.scope,
-    type: TypeUrl.listener,
-    name: listener.name,
-    version: versionOf(bytes),
-    bytes,
-    origins: listener.origins,
-    clusters: clustersOf(listener.chains),
-  };
+  return resourceOf(TypeUrl.listener, listener, bytes, clustersOf(listener.chains));
 }
 
 /** A socket address of the binding. */

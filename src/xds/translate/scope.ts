@@ -10,7 +10,7 @@ import { compareMatches, compareOrder, compareText, compareWeight } from '../../
 import type { HostRoutes, HttpMatch, RouteRule } from '../../ir/route.ts';
 import { type ScopeSecurity, policyFilters, scopeFilterConfigs } from '../filters/order.ts';
 import { type Any, type Route, type VirtualHost, any, encode } from '../proto/index.ts';
-import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
+import { TypeUrl, type XdsResource, resourceOf } from '../resource.ts';
 import { routesOf } from './session.ts';
 import { askedCluster } from './network-rbac.ts';
 import { fallbackFilters, ownershipFilter } from './scope-key.ts';
@@ -54,15 +54,7 @@ export function scopeResource(items: readonly HostRoutes[]): XdsResource | undef
       max_direct_response_body_size_bytes: { value: 1 << 20 },
     },
   });
-  return {
-    scope: first.scope,
-    type: TypeUrl.scopedRoute,
-    name,
-    version: versionOf(bytes),
-    bytes,
-    origins: originsOf(items, first),
-    clusters: clustersOf(items, first),
-  };
+  return resourceOf(TypeUrl.scopedRoute, { scope: first.scope, name, origins: originsOf(items, first) }, bytes, clustersOf(items, first));
 }
 
 interface Candidate {

@@ -2,7 +2,7 @@
 import type { TlsCertificate } from '../../ir/listener.ts';
 import type { SecretBytes } from '../../ir/secret-bytes.ts';
 import { encode } from '../proto/index.ts';
-import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
+import { TypeUrl, type XdsResource, resourceOf } from '../resource.ts';
 
 /** Translates a certificate with its key. */
 export function secretResource(
@@ -16,13 +16,5 @@ export function secretResource(
       private_key: { inline_bytes: pair.privateKey.reveal() },
     },
   });
-  return {
-    scope: certificate.scope,
-    type: TypeUrl.secret,
-    name: certificate.name,
-    version: versionOf(bytes),
-    bytes,
-    origins: certificate.origins,
-    clusters: [],
-  };
+  return resourceOf(TypeUrl.secret, certificate, bytes);
 }

@@ -11,7 +11,7 @@ import type { ServiceRoutes, ServiceScope } from '../../ir/waypoint.ts';
 import { compareText } from '../../ir/precedence.ts';
 import { scopeFilterConfigs } from '../filters/order.ts';
 import { type Route, type RouteMatch, type VirtualHost, encode } from '../proto/index.ts';
-import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
+import { TypeUrl, type XdsResource, resourceOf } from '../resource.ts';
 import { routeOf } from './route.ts';
 import { clustersOf, idleFiltersOf, orderedRoutes, originsOf } from './scope.ts';
 import { placeFacts } from './service-facts.ts';
@@ -37,15 +37,12 @@ export function serviceScopeResource(place: ServiceScope): XdsResource {
       max_direct_response_body_size_bytes: { value: 1 << 20 },
     },
   });
-  return {
-    scope: place.scope,
-    type: TypeUrl.scopedRoute,
-    name,
-    version: versionOf(bytes),
+  return resourceOf(
+    TypeUrl.scopedRoute,
+    { scope: place.scope, name, origins: originsOf([...items, place], place) },
     bytes,
-    origins: originsOf([...items, place], place),
-    clusters: clustersOf([...items, { rules: place.services.map((s) => s.byDefault) }], place),
-  };
+    clustersOf([...items, { rules: place.services.map((s) => s.byDefault) }], place),
+  );
 }
 
 /** `10.96.0.1|80`. */

@@ -1,13 +1,12 @@
 /** [UdpListener] -> Envoy Listener: datagrams of a client go to one endpoint for as long as it sends some. */
 import type { UdpListener } from '../../ir/tcp.ts';
-import { type Listener, any, encode } from '../proto/index.ts';
-import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
+import { type Listener, SocketAddress_Protocol, any, encode } from '../proto/index.ts';
+import { TypeUrl, type XdsResource, resourceOf } from '../resource.ts';
 import { type Binding, socketAddress } from './listener.ts';
-import { SocketAddress_Protocol } from '../proto/index.ts';
 
 /** Translates a UDP listener. */
 export function udpListenerResource(listener: UdpListener, binding: Binding): XdsResource {
-  const { scope, name, origins, cluster } = listener;
+  const { name, cluster } = listener;
   const route = any('envoy.extensions.filters.udp.udp_proxy.v3.Route', { cluster });
   const message: Listener = {
     name,
@@ -24,5 +23,5 @@ export function udpListenerResource(listener: UdpListener, binding: Binding): Xd
     ],
   };
   const bytes = encode('envoy.config.listener.v3.Listener', message);
-  return { scope, type: TypeUrl.listener, name, version: versionOf(bytes), bytes, origins, clusters: [cluster] };
+  return resourceOf(TypeUrl.listener, listener, bytes, [cluster]);
 }

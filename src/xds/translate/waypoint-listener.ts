@@ -7,7 +7,7 @@
 import { peerPrincipalState } from '../../ir/authorization.ts';
 import type { WaypointListener } from '../../ir/waypoint.ts';
 import { type Listener, ProxyProtocolConfig_Version as ProxyProtocolVersion, any, encode } from '../proto/index.ts';
-import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
+import { TypeUrl, type XdsResource, resourceOf } from '../resource.ts';
 import { hboneResources } from './hbone-listener.ts';
 import { type Binding, perConnectionBuffer } from './listener.ts';
 import { type ClientIdentity, waypointChains } from './waypoint-chains.ts';
@@ -35,15 +35,7 @@ function sandwichResource(listener: WaypointListener, binding: Binding): XdsReso
     per_connection_buffer_limit_bytes: perConnectionBuffer,
   };
   const bytes = encode('envoy.config.listener.v3.Listener', message);
-  return {
-    scope: listener.scope,
-    type: TypeUrl.listener,
-    name: 'waypoint',
-    version: versionOf(bytes),
-    bytes,
-    origins: listener.origins,
-    clusters: tcpClusters(listener),
-  };
+  return resourceOf(TypeUrl.listener, { ...listener, name: 'waypoint' }, bytes, tcpClusters(listener));
 }
 
 const proxyProtocol = {

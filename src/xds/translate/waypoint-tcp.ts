@@ -14,7 +14,7 @@ import { compareText } from '../../ir/precedence.ts';
 import { type WaypointTelemetry, defaultTelemetry } from '../../ir/telemetry.ts';
 import type { TcpService, TlsBranch, WaypointListener } from '../../ir/waypoint.ts';
 import { type CidrRange, type ConfigListenerFilter, type FilterChain, any, encode } from '../proto/index.ts';
-import { TypeUrl, type XdsResource, versionOf } from '../resource.ts';
+import { TypeUrl, type XdsResource, resourceOf } from '../resource.ts';
 import { dnsCache, reservedPrefixes } from './dynamic-forward-proxy.ts';
 import { clientState, destinationState, internalCluster, internalListener, passedOn } from './internal-listener.ts';
 import { connectionLogs, httpChainName, passedOnPrefix, sourceFacts } from './istio-metrics.ts';
@@ -76,15 +76,11 @@ export function tlsListenerResources(listener: WaypointListener): readonly XdsRe
     default_filter_chain: { name: 'other', filters: [tcpProxy('tls', [])] },
     access_log: connectionLogs(listener.telemetry ?? defaultTelemetry),
   });
-  const { scope, origins } = listener;
-  const resource = { scope, name: tlsListenerName, origins };
+  const resource = { scope: listener.scope, name: tlsListenerName, origins: listener.origins };
   const clusters = distinct(
     services.flatMap((s) => [...clustersOf(s.backends), ...s.tls.flatMap((b) => clustersOf(b.backends)), ...askedOf(s)]),
   );
-  return [
-    { ...resource, type: TypeUrl.listener, version: versionOf(bytes), bytes, clusters },
-    { ...resource, type: TypeUrl.cluster, version: versionOf(wayThere), bytes: wayThere, clusters: [] },
-  ];
+  return [resourceOf(TypeUrl.listener, resource, bytes, clusters), resourceOf(TypeUrl.cluster, resource, wayThere)];
 }
 
 function tlsChains(service: TcpService): readonly FilterChain[] {
