@@ -19,7 +19,7 @@ import {
 import { TypeUrl, type XdsResource, resourceOf } from '../resource.ts';
 import { hboneHttp2, hboneTls, originateResources } from './hbone-upstream.ts';
 import { clientState, destinationState, internalCluster, internalListener, passedOn } from './internal-listener.ts';
-import { type Binding, perConnectionBuffer, socketAddress } from './listener.ts';
+import { type Binding, managerFilter, perConnectionBuffer, router, socketAddress } from './listener.ts';
 import { type ClientIdentity, waypointChains } from './waypoint-chains.ts';
 import { tcpClusters } from './waypoint-tcp.ts';
 
@@ -79,12 +79,7 @@ function terminateListener(binding: Binding, trustDomains: readonly string[], id
             disable_stateful_session_resumption: true,
           }),
         },
-        filters: [
-          {
-            name: 'envoy.filters.network.http_connection_manager',
-            typed_config: any('envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', connectManager),
-          },
-        ],
+        filters: [managerFilter(connectManager)],
       },
     ],
     per_connection_buffer_limit_bytes: { value: 1024 * 1024 },
@@ -133,6 +128,6 @@ const connectManager: HttpConnectionManager = {
         ],
       }),
     },
-    { name: 'envoy.filters.http.router', typed_config: any('envoy.extensions.filters.http.router.v3.Router', {}) },
+    router,
   ],
 };

@@ -16,7 +16,7 @@ import {
 } from '../proto/index.ts';
 import { TypeUrl, type XdsResource, resourceOf } from '../resource.ts';
 import { tlsSocket } from './downstream-tls.ts';
-import { fallbackFilters, ownershipFilter, scopeKeyMutation, scopedRoutes } from './scope-key.ts';
+import { type ScopeKey, fallbackFilters, hostScopeKey, hostScopedRoutes, ownershipFilter } from './scope-key.ts';
 
 /** Where a port of a Gateway is bound. In a Pod the port itself on every address; without a cluster a free place on loopback. */
 export interface Binding {
@@ -79,12 +79,14 @@ function filterChain(chain: Chain): FilterChain {
 }
 
 function httpFilter(chain: HttpChain): ConfigListenerFilter {
+  return managerFilter(connectionManager(hostScopedRoutes, hostScopeKey(chain.name), chain.tls ? [ownershipFilter] : []));
+}
+
+/** The filter of a connection manager. */
+export function managerFilter(manager: HttpConnectionManager): ConfigListenerFilter {
   return {
     name: 'envoy.filters.network.http_connection_manager',
-    typed_config: any(
-      'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
-      connectionManager(scopedRoutes, scopeKeyMutation(chain.name), chain.tls ? [ownershipFilter] : []),
-    ),
+    typed_config: any('envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', manager),
   };
 }
 
@@ -107,7 +109,7 @@ export function tcpProxy(stat_prefix: string, backends: TcpChain['backends']): C
 /** Hardened as Envoy's edge guide says: paths are normalized before anything matches them, and a client is believed about nothing. */
 export function connectionManager(
   scoped_routes: HttpConnectionManager['scoped_routes'],
-  scopeKey: ReturnType<typeof scopeKeyMutation>,
+  scopeKey: ScopeKey,
   lookups: readonly HttpFilter[] = [],
 ): HttpConnectionManager {
   return {
@@ -132,8 +134,14 @@ export function connectionManager(
   };
 }
 
+/** The last HTTP filter. */
+export const router: HttpFilter = {
+  name: 'envoy.filters.http.router',
+  typed_config: any('envoy.extensions.filters.http.router.v3.Router', {}),
+};
+
 const httpFilters: readonly HttpFilter[] = [
   ...fallbackFilters,
   ...policyFilters.map((f) => ({ name: f.name, typed_config: f.chain })),
-  { name: 'envoy.filters.http.router', typed_config: any('envoy.extensions.filters.http.router.v3.Router', {}) },
+  router,
 ];

@@ -12,31 +12,36 @@ import { type HttpConnectionManager, HeaderValueOption_HeaderAppendAction as App
 import { overAds } from './values.ts';
 
 /** Sets the key of every request that enters `chain`. */
-export function scopeKeyMutation(chain: string) {
+export function hostScopeKey(chain: string): ScopeKey {
+  return scopeKey(hostScopeName(chain, '%REQ(:AUTHORITY)%'));
+}
+
+/** Every chain of a proxy names the same subscription, so Envoy keeps the scopes once. */
+export const hostScopedRoutes = scopedRoutes('hosts', ':');
+
+export type ScopeKey = NonNullable<HttpConnectionManager['early_header_mutation_extensions']>[number];
+
+/** Writes the key, in Envoy's format, into the header of scopes, whatever its client sends in it. */
+export function scopeKey(value: string): ScopeKey {
   return {
     name: 'kgateway.scope_key',
     typed_config: any('envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation', {
-      mutations: [
-        {
-          append: {
-            header: { key: scopeHeader, value: hostScopeName(chain, '%REQ(:AUTHORITY)%') },
-            append_action: Append.OVERWRITE_IF_EXISTS_OR_ADD,
-          },
-        },
-      ],
+      mutations: [{ append: { header: { key: scopeHeader, value }, append_action: Append.OVERWRITE_IF_EXISTS_OR_ADD } }],
     }),
   };
 }
 
-/** Scoped routes over ADS. Every chain of a proxy names the same subscription, so Envoy keeps the scopes once. */
-export const scopedRoutes: HttpConnectionManager['scoped_routes'] = {
-  name: 'hosts',
-  scope_key_builder: {
-    fragments: [0, 1].map((index) => ({ header_value_extractor: { name: scopeHeader, element_separator: ':', index } })),
-  },
-  rds_config_source: overAds,
-  scoped_rds: { scoped_rds_config_source: overAds },
-};
+/** Scoped routes over ADS, by keys of two parts. */
+export function scopedRoutes(name: string, element_separator: string): HttpConnectionManager['scoped_routes'] {
+  return {
+    name,
+    scope_key_builder: {
+      fragments: [0, 1].map((index) => ({ header_value_extractor: { name: scopeHeader, element_separator, index } })),
+    },
+    rds_config_source: overAds,
+    scoped_rds: { scoped_rds_config_source: overAds },
+  };
+}
 
 const luaType = 'envoy.extensions.filters.http.lua.v3.Lua';
 

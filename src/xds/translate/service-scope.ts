@@ -15,15 +15,15 @@ import { TypeUrl, type XdsResource, resourceOf } from '../resource.ts';
 import { routeOf } from './route.ts';
 import { clustersOf, idleFiltersOf, orderedRoutes, originsOf } from './scope.ts';
 import { placeFacts } from './service-facts.ts';
-import { serviceScopeKey } from './service-scope-key.ts';
+import { serviceScopeName } from './service-scope-key.ts';
 
 /** Translates the routes of a Service port under one address. */
 export function serviceScopeResource(place: ServiceScope): XdsResource {
   const items = [...place.services.flatMap((s) => s.ofService), ...place.ofWaypoint];
-  const name = placeName(place);
+  const name = serviceScopeName(place.address, place.port);
   const bytes = encode('envoy.config.route.v3.ScopedRouteConfiguration', {
     name,
-    key: { fragments: serviceScopeKey(place.address, place.port).map((string_key) => ({ string_key })) },
+    key: { fragments: [{ string_key: place.address }, { string_key: String(place.port) }] },
     route_configuration: {
       name,
       virtual_hosts: virtualHosts(place),
@@ -43,11 +43,6 @@ export function serviceScopeResource(place: ServiceScope): XdsResource {
     bytes,
     clustersOf([...items, { rules: place.services.map((s) => s.byDefault) }], place),
   );
-}
-
-/** `10.96.0.1|80`. */
-function placeName({ address, port }: ServiceScope): string {
-  return serviceScopeKey(address, port).join('|');
 }
 
 /** Of several services each has the virtual host that it is, so that its name wins over one that a route of another may name. */
@@ -73,7 +68,7 @@ function serviceVirtualHosts(place: ServiceScope, service: ServiceRoutes): reado
       ...[...consumers].flatMap(([namespace, items]) =>
         [
           ...routesUnder(host, items),
-          { name: `${placeName(place)}/no-route`, match: { prefix: '/' }, direct_response: { status: 404 } },
+          { name: `${serviceScopeName(place.address, place.port)}/no-route`, match: { prefix: '/' }, direct_response: { status: 404 } },
         ].map((r) => onlyFrom(namespace, r)),
       ),
       ...(others ?? [...routesUnder(host, producers), ...routesUnder(host, place.ofWaypoint)]),
