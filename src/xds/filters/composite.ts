@@ -20,7 +20,6 @@ export function compositeFilter(name: string, filterName: string, forScope: (sec
       },
       xds_matcher: { on_no_match: { action: { name: 'skip', typed_config: skip } } },
     }),
-    forRoute: () => undefined,
     forScope: (security) => {
       const config = forScope(security);
       return config && execute(filterName, config);

@@ -25,7 +25,6 @@ export const endpointMetadata = 'envoy.lb';
 export const endpointHeaders: PolicyFilter = {
   name: 'kgateway.endpoint_headers',
   chain: any('envoy.extensions.filters.http.header_mutation.v3.HeaderMutation', {}),
-  forRoute: () => undefined,
   forBackend: ({ picker }) => picker && stripped,
 };
 
@@ -48,7 +47,6 @@ export const endpointPicker: PolicyFilter = {
     route_cache_action: RouteCacheAction.RETAIN,
     status_on_error: { code: 503 },
   }),
-  forRoute: () => undefined,
   forBackend: ({ picker }: WeightedBackend) => picker && asking(picker),
 };
 

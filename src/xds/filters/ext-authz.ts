@@ -53,7 +53,6 @@ export const customAuthorization: readonly PolicyFilter[] = [
   {
     name: 'kgateway.rbac.custom',
     chain: any('envoy.extensions.filters.http.rbac.v3.RBAC', { shadow_rules_stat_prefix: shadowPrefix }),
-    forRoute: () => undefined,
     forScope: ({ authorization }) =>
       authorization?.custom?.enforced &&
       any('envoy.extensions.filters.http.rbac.v3.RBACPerRoute', { rbac: noted(authorization.custom, authorization.identity) }),

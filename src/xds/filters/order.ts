@@ -28,7 +28,7 @@ export interface PolicyFilter {
   /** Only where the filter cannot be without effect in the chain: what makes it so, in every scope. */
   readonly noop?: Any;
   /** Configuration of a route; undefined when its policies do not concern the filter. */
-  readonly forRoute: (policies: RoutePolicies, routeName: string) => Any | undefined;
+  readonly forRoute?: (policies: RoutePolicies) => Any | undefined;
   /** Configuration of a share of a route's traffic; undefined when the backend does not concern the filter. */
   readonly forBackend?: (backend: WeightedBackend) => Any | undefined;
   /** Configuration of everything in a scope: what holds for whoever sends there, whichever route it takes. */

@@ -53,7 +53,6 @@ export const rbacFilters: readonly PolicyFilter[] = steps.map(({ action, rbac, s
   name: `kgateway.rbac.${action}`,
   // Statistics are those of the filter in the chain, so the prefix for dry runs has to be there too.
   chain: any('envoy.extensions.filters.http.rbac.v3.RBAC', { shadow_rules_stat_prefix: shadowPrefix }),
-  forRoute: () => undefined,
   forScope: ({ authorization }) => {
     const rules = authorization && rbacRules(authorization[action], rbac, authorization.identity, shadowPrefix);
     return rules && any('envoy.extensions.filters.http.rbac.v3.RBACPerRoute', { rbac: rules });

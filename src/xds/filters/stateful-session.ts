@@ -9,7 +9,6 @@ const filterName = 'envoy.filters.http.stateful_session';
 export const statefulSession: PolicyFilter = {
   name: filterName,
   chain: any('envoy.extensions.filters.http.stateful_session.v3.StatefulSession', {}),
-  forRoute: () => undefined,
 };
 
 /** A cookie's place: its path and whether it goes over TLS only. */

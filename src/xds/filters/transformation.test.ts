@@ -10,7 +10,7 @@ const lookup = (name: string, argument: string): Template => [{ type: 'print', v
 const header = (name: string, value: Template): HeaderTemplate => ({ name, value });
 
 function mutations(request: Partial<MessageTransformation>) {
-  const config = headerTransformation.forRoute({ transformation: { request: { ...nothing, ...request } } }, 'r');
+  const config = headerTransformation.forRoute?.({ transformation: { request: { ...nothing, ...request } } });
   return config && unpack('envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute', config).mutations;
 }
 
@@ -29,11 +29,11 @@ test('literals and headers become mutations; an empty result removes', () => {
 
 test('headers of responses', () => {
   const response = { ...nothing, set: [header('a', lookup('header', 'b'))] };
-  const config = headerTransformation.forRoute({ transformation: { response } }, 'r');
+  const config = headerTransformation.forRoute?.({ transformation: { response } });
   expect(JSON.stringify(config && unpack('envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute', config))).toContain(
     '%RESP(b)%',
   );
-  expect(transformation.forRoute({ transformation: { response } }, 'r')).toBeUndefined();
+  expect(transformation.forRoute?.({ transformation: { response } })).toBeUndefined();
 });
 
 describe('what mutations cannot say exactly goes to the runtime', () => {
@@ -52,7 +52,7 @@ describe('what mutations cannot say exactly goes to the runtime', () => {
     ['metadata', { metadata: [{ namespace: 'a', key: 'b', value: text('c') }] }],
   ])('%s', (_name, request) => {
     expect(mutations(request)).toBeUndefined();
-    const config = transformation.forRoute({ transformation: { request: { ...nothing, ...request } } }, 'r');
+    const config = transformation.forRoute?.({ transformation: { request: { ...nothing, ...request } } });
     if (!config) throw new Error('the runtime does it');
     const { name, source_code, filter_context } = unpack('envoy.extensions.filters.http.lua.v3.LuaPerRoute', config);
     expect(name).toBe('transformation');
@@ -62,8 +62,8 @@ describe('what mutations cannot say exactly goes to the runtime', () => {
 
   test('a request header in a response: routes may have changed it', () => {
     const response = { ...nothing, set: [header('a', lookup('request_header', 'b'))], requestHeaders: ['b'] };
-    expect(headerTransformation.forRoute({ transformation: { response } }, 'r')).toBeUndefined();
-    expect(transformation.forRoute({ transformation: { response } }, 'r')).toBeDefined();
+    expect(headerTransformation.forRoute?.({ transformation: { response } })).toBeUndefined();
+    expect(transformation.forRoute?.({ transformation: { response } })).toBeDefined();
   });
 });
 

@@ -53,7 +53,7 @@ export function routeOf(rule: RouteRule, match: HttpMatch, index: number, place:
     request_headers_to_remove: headersToRemove(requestModifiers),
     response_headers_to_add: headersToAdd(responseModifiers),
     response_headers_to_remove: headersToRemove(responseModifiers),
-    typed_per_filter_config: { ...filterConfigs(rule.policies, name), ...(rule.externalAuth && externalAuthConfig(rule.externalAuth)) },
+    typed_per_filter_config: { ...filterConfigs(rule.policies), ...(rule.externalAuth && externalAuthConfig(rule.externalAuth)) },
     ...bufferLimit(rule.policies),
   };
 }
@@ -64,10 +64,10 @@ function bufferLimit({ transformation: t }: RoutePolicies): Pick<Route, 'request
 }
 
 /** What each policy filter does on a route: only those that its policies concern. */
-function filterConfigs(policies: RoutePolicies, routeName: string): Record<string, Any> {
+function filterConfigs(policies: RoutePolicies): Record<string, Any> {
   const configs: Record<string, Any> = {};
   for (const filter of policyFilters) {
-    const config = filter.forRoute(policies, routeName);
+    const config = filter.forRoute?.(policies);
     if (config) configs[filter.name] = config;
   }
   return configs;
