@@ -4,11 +4,12 @@
  *
  * ext_authz stands in a composite filter: on a route it cannot be given another provider, timeout or failure mode.
  */
-import type { CustomAuthorization, ExternalAuthorization, TextMatch } from '../../ir/authorization.ts';
+import type { Authorization, CustomAuthorization, ExternalAuthorization, TextMatch } from '../../ir/authorization.ts';
 import { scopeHeader } from '../../ir/names.ts';
 import {
   type Any,
   ApiVersion,
+  type ConfigListenerFilter,
   type GrpcService,
   type MetadataMatcher,
   RBAC_Action,
@@ -19,20 +20,16 @@ import {
 import { duration } from '../translate/values.ts';
 import { compositeFilter, execute } from './composite.ts';
 import type { PolicyFilter } from './order.ts';
-import { rbacRules } from './rbac.ts';
+import { networkRbac, rbacRules } from './rbac.ts';
+
+type Identity = Authorization['identity'];
 
 const extAuthz = 'envoy.filters.http.ext_authz';
 const shadowPrefix = 'istio_ext_authz_';
 const policyPrefix = 'istio-ext-authz-';
 
-/** The same for a network filter: what notes in metadata, and what asks. */
-export interface NetworkAuthorization {
-  readonly note: Any;
-  readonly ask: Any;
-}
-
 /** The rules as shadow rules: whatever they say, nobody is refused by them. */
-function noted(custom: CustomAuthorization, identity: 'filter-state' | 'certificate') {
+function noted(custom: CustomAuthorization, identity: Identity) {
   const marked = (custom.enforced ?? []).map((rule) => ({ ...rule, name: policyPrefix + rule.name }));
   return rbacRules({ dryRun: marked }, RBAC_Action.DENY, identity, shadowPrefix);
 }
@@ -77,20 +74,18 @@ export function externalAuthConfig(service: ExternalAuthorization): Readonly<Rec
   return { [externalAuthName]: execute(extAuthz, httpExtAuthz(service, { stat_prefix: 'route', decoder_header_mutation_rules })) };
 }
 
-/** Filters of a TCP chain, which can ask over gRPC alone. */
-export function networkAuthorization(custom: CustomAuthorization, identity: 'filter-state' | 'certificate'): NetworkAuthorization {
+/** Filters of a TCP chain, which can ask over gRPC alone: what notes, and what asks. */
+export function networkAuthorization(custom: CustomAuthorization, identity: Identity): readonly ConfigListenerFilter[] {
   const { provider } = custom;
-  return {
-    note: any('envoy.extensions.filters.network.rbac.v3.RBAC', { ...noted(custom, identity), stat_prefix: 'tcp.' }),
-    ask: any('envoy.extensions.filters.network.ext_authz.v3.ExtAuthz', {
-      stat_prefix: 'tcp.',
-      transport_api_version: ApiVersion.V3,
-      grpc_service: grpcService(provider),
-      failure_mode_allow: provider.failOpen,
-      filter_enabled_metadata: isNoted('envoy.filters.network.rbac'),
-      metadata_context_namespaces: [identityMetadata],
-    }),
-  };
+  const ask = any('envoy.extensions.filters.network.ext_authz.v3.ExtAuthz', {
+    stat_prefix: 'tcp.',
+    transport_api_version: ApiVersion.V3,
+    grpc_service: grpcService(provider),
+    failure_mode_allow: provider.failOpen,
+    filter_enabled_metadata: isNoted('envoy.filters.network.rbac'),
+    metadata_context_namespaces: [identityMetadata],
+  });
+  return [networkRbac(noted(custom, identity)), { name: 'envoy.filters.network.ext_authz', typed_config: ask }];
 }
 
 /** Where a waypoint has the identity of the client, which the provider gets too. */

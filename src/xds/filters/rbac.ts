@@ -1,11 +1,11 @@
 /**
- * [Authorization] -> RBAC filters over HTTP: audit, deny, allow, in this order.
+ * [Authorization] -> RBAC filters: audit, deny, allow, in this order.
  *
- * On routes as policy filters (order.ts): each does nothing until a route configures it. In a chain of its own, as a waypoint has for every
- * port of a Service, as filters of that chain: that is where istioctl looks for them.
+ * Over HTTP as policy filters (order.ts): each does nothing until a scope configures it. In a TCP chain as filters of that chain
+ * (translate/network-rbac.ts): that is where istioctl looks for them.
  */
 import type { ActionRules, Authorization } from '../../ir/authorization.ts';
-import { type HttpRbacRBAC, type RBAC, RBAC_Action, any } from '../proto/index.ts';
+import { type ConfigListenerFilter, type HttpRbacRBAC, type RBAC, RBAC_Action, any } from '../proto/index.ts';
 import type { PolicyFilter } from './order.ts';
 import { rbacPolicy } from './rbac-rule.ts';
 
@@ -16,27 +16,23 @@ const steps = [
   { action: 'allow', rbac: RBAC_Action.ALLOW, shadowPrefix: 'istio_dry_run_allow_' },
 ] as const;
 
-/** RBAC of one step: what HTTP and network filters have in common. Undefined when no policy of the action holds. */
-export interface RbacStep {
-  readonly action: (typeof steps)[number]['action'];
-  readonly rules: Pick<HttpRbacRBAC, 'rules' | 'shadow_rules' | 'shadow_rules_stat_prefix'>;
+/** Rules of one action, enforced and shadow: what HTTP and network filters have in common. */
+export type RbacRules = Pick<HttpRbacRBAC, 'rules' | 'shadow_rules' | 'shadow_rules_stat_prefix'>;
+
+/** The rules of the actions that have policies. */
+export function rbacSteps(authorization: Authorization): readonly RbacRules[] {
+  return steps.flatMap(
+    ({ action, rbac, shadowPrefix }) => rbacRules(authorization[action], rbac, authorization.identity, shadowPrefix) ?? [],
+  );
 }
 
-/** The steps that have policies. */
-export function rbacSteps(authorization: Authorization): readonly RbacStep[] {
-  return steps.flatMap(({ action, rbac, shadowPrefix }) => {
-    const rules = rbacRules(authorization[action], rbac, authorization.identity, shadowPrefix);
-    return rules ? [{ action, rules }] : [];
-  });
-}
-
-/** Rules of one action, enforced and shadow. */
+/** Rules of one action; undefined when no policy of it holds. */
 export function rbacRules(
   { enforced, dryRun }: ActionRules,
   action: RBAC_Action,
   identity: Authorization['identity'],
   shadowPrefix: string,
-): RbacStep['rules'] | undefined {
+): RbacRules | undefined {
   if (!enforced && !dryRun) return undefined;
   const rbac = (rules: NonNullable<ActionRules['enforced']>): RBAC => ({
     action,
@@ -45,6 +41,14 @@ export function rbacRules(
   return {
     ...(enforced && { rules: rbac(enforced) }),
     ...(dryRun && { shadow_rules: rbac(dryRun), shadow_rules_stat_prefix: shadowPrefix }),
+  };
+}
+
+/** The network filter of rules. */
+export function networkRbac(rules: RbacRules = {}): ConfigListenerFilter {
+  return {
+    name: 'envoy.filters.network.rbac',
+    typed_config: any('envoy.extensions.filters.network.rbac.v3.RBAC', { ...rules, stat_prefix: 'tcp.' }),
   };
 }
 
