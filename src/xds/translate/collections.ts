@@ -20,7 +20,6 @@ import { secretResource } from './secret.ts';
 import { serviceScopeResource } from './service-scope.ts';
 import { udpListenerResource } from './udp-listener.ts';
 import { waypointListenerResources } from './waypoint-listener.ts';
-import { tlsListenerResources } from './waypoint-tcp.ts';
 
 export interface KeyPair {
   readonly certificate: SecretBytes;
@@ -61,8 +60,7 @@ export function xdsResources(g: Graph, ir: IrInputs, bind: (l: Bound) => Binding
   const waypoints = flatMap(g, ir.waypointListeners, options('WaypointListenerResources'), (_ctx, l) =>
     waypointListenerResources(l, bind(l), identity),
   );
-  const tls = flatMap(g, ir.waypointListeners, options('WaypointTlsResources'), (_ctx, l) => tlsListenerResources(l));
-  const services = map(g, ir.serviceScopes, options('ServiceScopeResources'), (_ctx, place) => serviceScopeResource(place));
+  const services = map(g, ir.serviceScopes, options('ServiceScopeResources'), (_ctx, scope) => serviceScopeResource(scope));
 
-  return join(g, { name: 'XdsResources' }, [listeners, udpListeners, waypoints, tls, secrets, clusters, scopes, services]);
+  return join(g, { name: 'XdsResources' }, [listeners, udpListeners, waypoints, secrets, clusters, scopes, services]);
 }

@@ -11,14 +11,15 @@ import { TypeUrl, type XdsResource, resourceOf } from '../resource.ts';
 import { hboneResources } from './hbone-listener.ts';
 import { type Binding, perConnectionBuffer } from './listener.ts';
 import { type ClientIdentity, waypointChains } from './waypoint-chains.ts';
-import { tcpClusters } from './waypoint-tcp.ts';
+import { tcpClusters, tlsListenerResources } from './waypoint-tcp.ts';
 
 /** Type of the TLV with the SPIFFE identity of the client, as ztunnel sends it. */
 const principalTlv = 0xd0;
 
-/** Translates the listener of a waypoint: one resource, or those of HBONE. `identity` is the folder of its certificate. */
+/** Translates the listener of a waypoint, or those of HBONE, and the one behind it that reads server names. `identity` is the folder of its certificate. */
 export function waypointListenerResources(listener: WaypointListener, binding: Binding, identity: string): readonly XdsResource[] {
-  return listener.hbone ? hboneResources(listener, binding, identity) : [sandwichResource(listener, binding)];
+  const entrance = listener.hbone ? hboneResources(listener, binding, identity) : [sandwichResource(listener, binding)];
+  return [...entrance, ...tlsListenerResources(listener)];
 }
 
 /** A binding of `::` stands for both loopback addresses; without a cluster it is an address of its own. */
