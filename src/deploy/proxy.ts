@@ -2,6 +2,7 @@
 //   [ProxyDeployment] -> proxyManifests -> ServiceAccount, ConfigMap, Service, Deployment, and on request HPA, PDB -> applier.ts
 import type { ConfigMap, HorizontalPodAutoscaler, PodDisruptionBudget, Service, ServiceAccount, ServicePort } from '../kube/types/core.ts';
 import type { KubeObject } from '../kube/types/meta.ts';
+import { hbonePort } from '../ir/mesh-sender.ts';
 import { bootstrapYaml, caSecret, envoyBootstrap, metricsPort, readinessPort, tokenSecret } from './bootstrap.ts';
 import { drainBootstrap } from './drain.ts';
 import { deepMerge } from './merge.ts';
@@ -101,11 +102,11 @@ function withNodePort(
 }
 
 /** The HBONE port of a waypoint: its ztunnel terminates it in the Pod's network namespace, or the proxy itself. */
-const hbonePort: ServicePort = { name: 'mesh-hbone', port: 15_008, targetPort: 15_008, protocol: 'TCP', appProtocol: 'hbone' };
+const meshPort: ServicePort = { name: 'mesh-hbone', port: hbonePort, targetPort: hbonePort, protocol: 'TCP', appProtocol: 'hbone' };
 
 /** The listener of a waypoint is on loopback and no port of its Service: who could reach it could claim to be anybody. */
 function servicePorts(input: ProxyDeployment): readonly ServicePort[] {
-  if (input.role === 'waypoint') return [hbonePort];
+  if (input.role === 'waypoint') return [meshPort];
   return listenerPorts(input).map((p) => ({ name: portName(p), port: p.port, targetPort: p.port, protocol: p.protocol }));
 }
 

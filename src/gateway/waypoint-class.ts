@@ -1,4 +1,5 @@
 /** Which GatewayClasses make waypoints, and how their proxies are reached. */
+import { hbonePort } from '../ir/mesh-sender.ts';
 import type { Gateway, GatewayClass } from '../kube/types/gateway-api.ts';
 
 /** The classes that the controller creates: ztunnel ends HBONE in the Pod, or the proxy itself. */
@@ -14,7 +15,6 @@ export const waypointPort = 15_088;
 
 /** The listener that `istioctl waypoint generate` writes: what clients send, whoever ends it. */
 export const hboneProtocol = 'HBONE';
-export const hbonePort = 15_008;
 
 /** How connections come into the proxy of a waypoint. */
 export interface WaypointEntrance {

@@ -5,6 +5,9 @@
  *   waypoint that ends HBONE itself ─> [HboneWorkload] by a tunnel of its own, anything else in plain text
  */
 
+/** Where everybody takes HBONE. */
+export const hbonePort = 15_008;
+
 export type AddressFamily = 'IPv4' | 'IPv6';
 
 /** An ingress whose Pods are captured: their ztunnel sees what they dial. */

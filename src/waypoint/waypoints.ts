@@ -1,6 +1,7 @@
 /** Gateways as waypoints, the way istiod sees them: [Gateway], of whatever class -> Waypoint. */
 import { isOurs } from '../gateway/gateway.ts';
-import { inboundBindingAnnotation, isWaypointClass, proxyProtocol, trafficTypeOf } from '../gateway/waypoint-class.ts';
+import { hbonePort } from '../ir/mesh-sender.ts';
+import { hboneProtocol, inboundBindingAnnotation, isWaypointClass, proxyProtocol, trafficTypeOf } from '../gateway/waypoint-class.ts';
 import { type Collection, type Graph, map } from '../krt/index.ts';
 import type { Gateway, GatewayClass, RouteNamespaces } from '../kube/types/gateway-api.ts';
 import { keyOf } from '../kube/types/meta.ts';
@@ -48,7 +49,7 @@ export function waypointOf(gateway: Gateway, gatewayClass: GatewayClass | undefi
 /** `allowedRoutes` of the listener that takes the traffic: the one that the annotation means, else HBONE on 15008; without either the own namespace. */
 function allowedNamespaces(gateway: Gateway, binding: string | undefined): RouteNamespaces {
   const { listeners } = gateway.spec;
-  const bound = boundListener(listeners, binding) ?? listeners.find((l) => l.protocol === 'HBONE' && l.port === 15_008);
+  const bound = boundListener(listeners, binding) ?? listeners.find((l) => l.protocol === hboneProtocol && l.port === hbonePort);
   return bound?.allowedRoutes?.namespaces ?? sameNamespace;
 }
 

@@ -7,6 +7,7 @@
  * One listener and one cluster serve all workloads: the address is the inner connection's own, the identities are filter state of it.
  */
 import type { Endpoint } from '../../ir/backend.ts';
+import { hbonePort } from '../../ir/mesh-sender.ts';
 import { identitySecret, secretFileName, trustSecret } from '../../ir/mesh-identity.ts';
 import {
   ApiVersion,
@@ -27,7 +28,6 @@ import {
 import { internalAddress, internalListener, noLimits, rawBuffer } from './internal-listener.ts';
 
 const originate = 'connect_originate';
-const hbonePort = 15_008;
 
 /** Namespaces of the endpoint's metadata that pass over to the inner connection. */
 const destination = 'envoy.filters.listener.original_dst';
