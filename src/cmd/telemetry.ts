@@ -10,8 +10,8 @@ import type { GatewayView } from '../gateway/gateway.ts';
 import { type ObjectRef, describeRef, refKey } from '../ir/object-ref.ts';
 import type { StatusReport } from '../ir/report.ts';
 import type { WaypointListener } from '../ir/waypoint.ts';
-import { acceptedCondition } from '../istio/authorization-status.ts';
 import { type Mesh, defaultMesh } from '../istio/mesh.ts';
+import { acceptedReport, describeProblems } from '../istio/policy.ts';
 import { meshKey } from '../istio/security.ts';
 import { type ParsedTelemetry, parseTelemetry, telemetryOf } from '../istio/telemetry.ts';
 import { type Collection, type Graph, deepEqual, map } from '../krt/index.ts';
@@ -54,18 +54,14 @@ function placeOf({ ref, className }: GatewayView) {
   return { gateway: ref, gatewayClass: className };
 }
 
-/** Of one that concerns nothing of ours, nothing is said. */
-function statusOf({ ref, generation, problems }: ParsedTelemetry, waypoints: readonly ObjectRef[]): StatusReport {
-  const type = acceptedCondition;
+function statusOf(telemetry: ParsedTelemetry, waypoints: readonly ObjectRef[]): StatusReport {
   const names = waypoints.map((w) => describeRef(w)).join(', ');
-  const condition =
-    problems.length === 0
-      ? { type, status: 'True' as const, reason: 'Accepted', message: `holds for ${names}` }
-      : {
-          type,
-          status: 'False' as const,
-          reason: 'PartiallyInvalid',
-          message: `holds for ${names} without what cannot be done: ${problems.map((p) => `${p.field}: ${p.message}`).join('; ')}`,
-        };
-  return { form: 'conditions', object: ref, generation, owned: [type], conditions: waypoints.length > 0 ? [condition] : [] };
+  if (waypoints.length === 0) return acceptedReport(telemetry, undefined);
+  if (telemetry.problems.length === 0)
+    return acceptedReport(telemetry, { status: 'True', reason: 'Accepted', message: `holds for ${names}` });
+  return acceptedReport(telemetry, {
+    status: 'False',
+    reason: 'PartiallyInvalid',
+    message: `holds for ${names} without what cannot be done: ${describeProblems(telemetry.problems)}`,
+  });
 }

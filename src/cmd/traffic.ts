@@ -9,7 +9,7 @@ import type { Cluster } from '../ir/backend.ts';
 import type { StatusReport } from '../ir/report.ts';
 import { refKey } from '../ir/object-ref.ts';
 import type { ClusterTraffic } from '../ir/traffic.ts';
-import { acceptedCondition } from '../istio/authorization-status.ts';
+import { acceptedCondition } from '../istio/policy.ts';
 import { type TrafficRule, covers, parseDestinationRule, ruleFor, trafficOfPort } from '../istio/destinationrule.ts';
 import { type Mesh, defaultMesh } from '../istio/mesh.ts';
 import { type Collection, type Ctx, type Graph, map } from '../krt/index.ts';

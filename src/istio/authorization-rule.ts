@@ -7,7 +7,7 @@ import type {
   AuthorizationRule as Rule,
 } from '../kube/types/istio-security.ts';
 import type { Mesh } from './mesh.ts';
-import type { SecurityProblem } from './security-problem.ts';
+import type { PolicyProblem } from './policy.ts';
 import { isHeaderName, parseCidr, pathTemplateOf, textMatch } from './text-match.ts';
 import { principalsWithAliases } from './trust-domain.ts';
 
@@ -121,8 +121,8 @@ export function parseRule(
   field: string,
   name: string,
   context: RuleContext,
-): { readonly rule: AuthorizationRule; readonly problems: readonly SecurityProblem[] } {
-  const problems: SecurityProblem[] = [];
+): { readonly rule: AuthorizationRule; readonly problems: readonly PolicyProblem[] } {
+  const problems: PolicyProblem[] = [];
   const clause = (at: string, values: readonly string[] | undefined, reader: ValueReader, not: boolean): readonly Clause[] => {
     if (values === undefined || values.length === 0) return [];
     const matches = values.flatMap((value, i) => {

@@ -1,10 +1,8 @@
 /** [ParsedAuthorization] + which of its targets we serve -> conditions among those that istiod writes. */
 import { type ObjectRef, describeRef } from '../ir/object-ref.ts';
-import type { ConditionsReport } from '../ir/report.ts';
+import type { ConditionIntent, ConditionsReport } from '../ir/report.ts';
 import type { ParsedAuthorization } from './authorization.ts';
-
-/** Ours alone: the types of istiod's conditions have no prefix. */
-export const acceptedCondition = 'kgateway.dev/Accepted';
+import { acceptedReport, describeProblems } from './policy.ts';
 
 /** A policy of action CUSTOM that asks another provider about the same requests. */
 export interface ProviderConflict {
@@ -18,31 +16,23 @@ export function authorizationStatus(
   served: readonly ObjectRef[],
   conflicts: readonly ProviderConflict[] = [],
 ): ConditionsReport {
-  return {
-    form: 'conditions',
-    object: policy.ref,
-    generation: policy.generation,
-    owned: [acceptedCondition],
-    conditions: served.length > 0 ? [condition(policy, served, conflicts)] : [],
-  };
+  return acceptedReport(policy, served.length > 0 ? condition(policy, served, conflicts) : undefined);
 }
 
 function condition(
   { problems, failsClosed, provider }: ParsedAuthorization,
   served: readonly ObjectRef[],
   conflicts: readonly ProviderConflict[],
-): ConditionsReport['conditions'][number] {
-  const type = acceptedCondition;
+): Omit<ConditionIntent, 'type'> {
   const targets = served.map((t) => describeRef(t)).join(', ');
   if (problems.length === 0 && conflicts.length > 0) {
     const others = conflicts.map((c) => `${c.provider} of ${describeRef(c.policy)}`).join(', ');
     const message = `what its rules match is denied to ${targets}: a request can be asked about at one provider, here ${provider?.name} and ${others} meet; let all of them name one`;
-    return { type, status: 'False', reason: 'ConflictingProviders', message };
+    return { status: 'False', reason: 'ConflictingProviders', message };
   }
-  if (problems.length === 0) return { type, status: 'True', reason: 'Accepted', message: `holds for ${targets}` };
-  const why = problems.map((p) => `${p.field}: ${p.message}`).join('; ');
+  if (problems.length === 0) return { status: 'True', reason: 'Accepted', message: `holds for ${targets}` };
+  const why = describeProblems(problems);
   return {
-    type,
     status: 'False',
     reason: 'Invalid',
     message: failsClosed ? `until this is corrected, everything is denied to ${targets}: ${why}` : why,

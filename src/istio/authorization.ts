@@ -6,21 +6,17 @@
  */
 import type { ActionRules, Authorization, AuthorizationRule, CustomAuthorization, ExternalAuthorization } from '../ir/authorization.ts';
 import type { ObjectRef } from '../ir/object-ref.ts';
-import { compareText } from '../ir/precedence.ts';
 import type { AuthorizationPolicy, AuthorizationPolicySpec } from '../kube/types/istio-security.ts';
 import { parseRule } from './authorization-rule.ts';
 import { type ExtAuthzLookup, externalAuthorization } from './extension-provider.ts';
 import type { Mesh } from './mesh.ts';
+import { type PolicyObject, type PolicyProblem, oldestFirst, policyObject } from './policy.ts';
 import { parseTargets } from './policy-target.ts';
-import type { SecurityProblem } from './security-problem.ts';
 
 export type AuthorizationAction = 'ALLOW' | 'DENY' | 'AUDIT' | 'CUSTOM';
 
 /** A policy as it was read. */
-export interface ParsedAuthorization {
-  readonly ref: ObjectRef;
-  readonly generation: number;
-  readonly created: string;
+export interface ParsedAuthorization extends PolicyObject {
   readonly targets: readonly ObjectRef[];
   readonly action: AuthorizationAction;
   /** Annotation `istio.io/dry-run: "true"`: only counted, never enforced. */
@@ -28,7 +24,7 @@ export interface ParsedAuthorization {
   readonly rules: readonly AuthorizationRule[];
   /** Of CUSTOM. */
   readonly provider?: ExternalAuthorization;
-  readonly problems: readonly SecurityProblem[];
+  readonly problems: readonly PolicyProblem[];
   /** True when it denies everything to what it is attached to, because it cannot be translated. */
   readonly failsClosed: boolean;
 }
@@ -52,7 +48,7 @@ export function parseAuthorization(
   const base = `ns[${namespace}]-policy[${metadata.name}]`;
   const action = spec.action ?? 'ALLOW';
   const parsed = (spec.rules ?? []).map((rule, i) => parseRule(rule, `spec.rules[${i}]`, `${base}-rule[${i}]`, { namespace, mesh }));
-  const problems: SecurityProblem[] = parsed.flatMap((p) => p.problems);
+  const problems: PolicyProblem[] = parsed.flatMap((p) => p.problems);
   if (!actions.has(action))
     problems.push({ field: 'spec.action', message: `${JSON.stringify(action)} is no action; use ALLOW, DENY, AUDIT or CUSTOM` });
   const custom = action === 'CUSTOM' ? customOf(spec, mesh, clusters) : undefined;
@@ -62,9 +58,7 @@ export function parseAuthorization(
   const dryRun = metadata.annotations?.['istio.io/dry-run'] === 'true';
   const rules = parsed.length > 0 ? parsed.map((p) => p.rule) : [neverRule(`${base}-rule[0]`)];
   return {
-    ref: { group: 'security.istio.io', kind: 'AuthorizationPolicy', namespace, name: metadata.name },
-    generation: metadata.generation ?? 0,
-    created: metadata.creationTimestamp ?? '',
+    ...policyObject('security.istio.io', 'AuthorizationPolicy', metadata),
     targets,
     action,
     dryRun,
@@ -80,7 +74,7 @@ function customOf(
   spec: AuthorizationPolicySpec,
   mesh: Mesh,
   clusters: ExtAuthzLookup | undefined,
-): { readonly provider?: ExternalAuthorization; readonly problems: readonly SecurityProblem[] } {
+): { readonly provider?: ExternalAuthorization; readonly problems: readonly PolicyProblem[] } {
   if (!clusters) return { problems: [{ field: 'spec.action', message: 'CUSTOM is not supported by this controller; use ALLOW or DENY' }] };
   const name = spec.provider?.name;
   if (!name)
@@ -91,7 +85,7 @@ function customOf(
 }
 
 /** Requests are asked about before their tokens are verified, so rules cannot depend on those (Istio: validation of CUSTOM). */
-function unsupportedInCustom(spec: AuthorizationPolicySpec): readonly SecurityProblem[] {
+function unsupportedInCustom(spec: AuthorizationPolicySpec): readonly PolicyProblem[] {
   const message = 'cannot be used with action CUSTOM, which comes before tokens are verified';
   if (!spec.rules?.length) {
     return [{ field: 'spec.rules', message: 'action CUSTOM needs rules; write an empty rule {} to ask about every request' }];
@@ -113,9 +107,7 @@ function unsupportedInCustom(spec: AuthorizationPolicySpec): readonly SecurityPr
  * ALLOW policies of all targets add up: once there is one, what none allows is denied.
  */
 export function authorizationOf(policies: readonly ParsedAuthorization[], identity: Authorization['identity']): Authorization | undefined {
-  const unique = [...new Map(policies.map((p) => [`${p.ref.namespace}/${p.ref.name}`, p])).values()].sort(
-    (a, b) => compareText(a.created, b.created) || compareText(a.ref.namespace, b.ref.namespace) || compareText(a.ref.name, b.ref.name),
-  );
+  const unique = oldestFirst(policies);
   if (unique.length === 0) return undefined;
   const sound = unique.filter((p) => !p.failsClosed && p.problems.every((problem) => isTargetProblem(problem)));
   const closed = unique.filter((p) => p.failsClosed).map((p) => alwaysRule(`${policyName(p)}-rule[0]-deny-due-to-invalid-policy`));
@@ -133,7 +125,7 @@ export function authorizationOf(policies: readonly ParsedAuthorization[], identi
 }
 
 /** A target that does not hold does not spoil the others. */
-function isTargetProblem({ field }: SecurityProblem): boolean {
+function isTargetProblem({ field }: PolicyProblem): boolean {
   return field.startsWith('spec.target') || field === 'spec.selector';
 }
 

@@ -9,7 +9,7 @@
 import { type ObjectRef, refKey } from '../ir/object-ref.ts';
 import type { PolicyScope, PolicyTargetReference } from '../kube/types/istio-security.ts';
 import type { ObjectMeta } from '../kube/types/meta.ts';
-import type { SecurityProblem } from './security-problem.ts';
+import type { PolicyProblem } from './policy.ts';
 
 interface NamespacedName {
   readonly namespace: string;
@@ -43,7 +43,7 @@ function pick({ namespace, name }: NamespacedName): NamespacedName {
 
 export interface ParsedTargets {
   readonly targets: readonly ObjectRef[];
-  readonly problems: readonly SecurityProblem[];
+  readonly problems: readonly PolicyProblem[];
 }
 
 /** Reads `targetRefs`, or `targetRef` when there are none. A reference that cannot hold is a problem and no target. */
@@ -57,7 +57,7 @@ export function parseTargets(scope: PolicyScope, meta: ObjectMeta, rootNamespace
         ? [['spec.targetRef', scope.targetRef] as const]
         : [];
   const targets: ObjectRef[] = [];
-  const problems: SecurityProblem[] = [];
+  const problems: PolicyProblem[] = [];
   if (refs.length > 0 && scope.selector) {
     problems.push({ field: 'spec.selector', message: 'cannot be combined with targetRefs; remove one of them' });
   }

@@ -5,16 +5,14 @@
  * Source of the semantics: Istio, RequestAuthentication.
  */
 import type { JwtAuthentication, JwtProvider } from '../ir/jwt.ts';
-import { type ObjectRef, describeRef, refKey } from '../ir/object-ref.ts';
-import { compareText } from '../ir/precedence.ts';
+import { type ObjectRef, describeRef } from '../ir/object-ref.ts';
 import type { ConditionsReport } from '../ir/report.ts';
 import type { JWTRule, RequestAuthentication } from '../kube/types/istio-security.ts';
-import { acceptedCondition } from './authorization-status.ts';
 import { nobodysKeySet, usableKeySet } from './jwks.ts';
 import type { Mesh } from './mesh.ts';
 import { isHeaderName } from './text-match.ts';
+import { type PolicyObject, type PolicyProblem, acceptedReport, describeProblems, oldestFirst, policyObject } from './policy.ts';
 import { parseTargets } from './policy-target.ts';
-import type { SecurityProblem } from './security-problem.ts';
 
 /** Where keys are fetched: a JWK Set, or what the issuer says about itself (OpenID Connect Discovery). */
 export type JwksLocation = { readonly by: 'uri' | 'discovery'; readonly uri: string };
@@ -49,13 +47,10 @@ export interface ParsedJwtRule {
     | { readonly from: 'nowhere' };
 }
 
-export interface ParsedRequestAuthentication {
-  readonly ref: ObjectRef;
-  readonly generation: number;
-  readonly created: string;
+export interface ParsedRequestAuthentication extends PolicyObject {
   readonly targets: readonly ObjectRef[];
   readonly rules: readonly ParsedJwtRule[];
-  readonly problems: readonly SecurityProblem[];
+  readonly problems: readonly PolicyProblem[];
 }
 
 /** Reads a policy. Undefined when it is for workloads: it names no target. */
@@ -77,16 +72,14 @@ export function parseRequestAuthentication(policy: RequestAuthentication, mesh: 
     return { provider: providerOf(name, rule), keys };
   });
   return {
-    ref: { group: 'security.istio.io', kind: 'RequestAuthentication', namespace, name: metadata.name },
-    generation: metadata.generation ?? 0,
-    created: metadata.creationTimestamp ?? '',
+    ...policyObject('security.istio.io', 'RequestAuthentication', metadata),
     targets,
     rules,
     problems,
   };
 }
 
-function keysOf(rule: JWTRule, field: string, problems: SecurityProblem[]): ParsedJwtRule['keys'] {
+function keysOf(rule: JWTRule, field: string, problems: PolicyProblem[]): ParsedJwtRule['keys'] {
   const uri = rule.jwksUri ?? rule.jwks_uri;
   if (rule.jwks) {
     if (uri) problems.push({ field: `${field}.jwks`, message: 'cannot be combined with jwksUri; remove one of them' });
@@ -106,7 +99,7 @@ function keysOf(rule: JWTRule, field: string, problems: SecurityProblem[]): Pars
 }
 
 /** Names that Envoy would refuse. */
-function unusableNames(rule: JWTRule, field: string): readonly SecurityProblem[] {
+function unusableNames(rule: JWTRule, field: string): readonly PolicyProblem[] {
   const headers = [
     ...(rule.fromHeaders ?? []).map((h) => ['fromHeaders', h.name] as const),
     ...(rule.outputClaimToHeaders ?? []).map((h) => ['outputClaimToHeaders', h.header] as const),
@@ -130,7 +123,7 @@ function unusableNames(rule: JWTRule, field: string): readonly SecurityProblem[]
 }
 
 function isHttps(text: string): boolean {
-  return URL.canParse(text) && new URL(text).protocol === 'https:';
+  return URL.parse(text)?.protocol === 'https:';
 }
 
 function providerOf(name: string, rule: JWTRule): ParsedJwtRule['provider'] {
@@ -158,9 +151,7 @@ export function jwtOf(
   policies: readonly ParsedRequestAuthentication[],
   documentOf: (key: string) => string | undefined,
 ): JwtAuthentication | undefined {
-  const unique = [...new Map(policies.map((p) => [refKey(p.ref), p])).values()].sort(
-    (a, b) => compareText(a.created, b.created) || compareText(refKey(a.ref), refKey(b.ref)),
-  );
+  const unique = oldestFirst(policies);
   const providers = unique.flatMap((p) =>
     p.rules.map(({ provider, keys }): JwtProvider => {
       const jwks = keys.from === 'inline' ? keys.document : keys.from === 'location' ? documentOf(keys.key) : undefined;
@@ -176,27 +167,18 @@ export function requestAuthenticationStatus(
   served: readonly ObjectRef[],
   problemOf: (key: string) => string | undefined,
 ): ConditionsReport {
-  const type = acceptedCondition;
   const targets = served.map((t) => describeRef(t)).join(', ');
   const fetching = policy.rules.flatMap(({ keys }, i) => {
     const problem = keys.from === 'location' ? problemOf(keys.key) : undefined;
     return problem === undefined ? [] : [`spec.jwtRules[${i}]: ${problem}`];
   });
-  const wrong = [...policy.problems.map((p) => `${p.field}: ${p.message}`), ...fetching].join('; ');
-  const condition =
-    wrong === ''
-      ? ({ type, status: 'True', reason: 'Accepted', message: `holds for ${targets}` } as const)
-      : ({
-          type,
-          status: 'False',
-          reason: policy.problems.length > 0 ? 'Invalid' : 'KeysUnavailable',
-          message: `tokens are refused where keys are missing: ${wrong}`,
-        } as const);
-  return {
-    form: 'conditions',
-    object: policy.ref,
-    generation: policy.generation,
-    owned: [type],
-    conditions: served.length > 0 ? [condition] : [],
-  };
+  if (served.length === 0) return acceptedReport(policy, undefined);
+  if (policy.problems.length === 0 && fetching.length === 0)
+    return acceptedReport(policy, { status: 'True', reason: 'Accepted', message: `holds for ${targets}` });
+  const wrong = [...(policy.problems.length > 0 ? [describeProblems(policy.problems)] : []), ...fetching].join('; ');
+  return acceptedReport(policy, {
+    status: 'False',
+    reason: policy.problems.length > 0 ? 'Invalid' : 'KeysUnavailable',
+    message: `tokens are refused where keys are missing: ${wrong}`,
+  });
 }

@@ -20,20 +20,17 @@ import type { Telemetry, TelemetryAccessLogging } from '../kube/types/istio-tele
 import { defaultFields, defaultFormat } from './access-log-format.ts';
 import { celProblem } from './cel.ts';
 import type { Mesh } from './mesh.ts';
+import { type PolicyObject, type PolicyProblem, policyObject } from './policy.ts';
 import { type PolicyPlace, parseTargets, targetKeysOf } from './policy-target.ts';
-import type { SecurityProblem } from './security-problem.ts';
 
 /** What a Telemetry says that we can do. */
-export interface ParsedTelemetry {
-  readonly ref: ObjectRef;
-  readonly generation: number;
-  readonly created: string;
+export interface ParsedTelemetry extends PolicyObject {
   /** Of its targets; without any it holds for its namespace, that of the root namespace for all. */
   readonly targets: readonly ObjectRef[];
   /** Undefined: it says nothing of access logs. */
   readonly accessLogging?: readonly AccessLogging[];
   readonly metrics: readonly MetricOverride[];
-  readonly problems: readonly SecurityProblem[];
+  readonly problems: readonly PolicyProblem[];
 }
 
 interface AccessLogging {
@@ -57,7 +54,7 @@ export function parseTelemetry(object: Telemetry, mesh: Mesh): ParsedTelemetry |
   const { metadata, spec = {} } = object;
   if (spec.selector && !spec.targetRefs?.length) return undefined;
   const { targets, problems } = parseTargets(spec, metadata, mesh.rootNamespace);
-  const found: SecurityProblem[] = [...problems];
+  const found: PolicyProblem[] = [...problems];
   targets.forEach((t, i) => {
     if (t.kind !== 'Gateway' && t.kind !== 'GatewayClass')
       found.push({ field: `spec.targetRefs[${i}]`, message: `holds for whole waypoints only, not for a ${t.kind}; target the Gateway` });
@@ -65,9 +62,7 @@ export function parseTelemetry(object: Telemetry, mesh: Mesh): ParsedTelemetry |
   if (spec.tracing?.length) found.push({ field: 'spec.tracing', message: 'is not supported; remove it' });
   const accessLogging = spec.accessLogging?.flatMap((a, i) => accessLoggingOf(a, `spec.accessLogging[${i}]`, mesh, found));
   return {
-    ref: { group: 'telemetry.istio.io', kind: 'Telemetry', namespace: metadata.namespace ?? '', name: metadata.name },
-    generation: metadata.generation ?? 0,
-    created: metadata.creationTimestamp ?? '',
+    ...policyObject('telemetry.istio.io', 'Telemetry', metadata),
     targets: targets.filter((t) => t.kind === 'Gateway' || t.kind === 'GatewayClass'),
     ...(accessLogging && { accessLogging }),
     metrics: (spec.metrics ?? []).flatMap((m, i) => metricsOf(m, `spec.metrics[${i}]`, found)),
@@ -75,7 +70,7 @@ export function parseTelemetry(object: Telemetry, mesh: Mesh): ParsedTelemetry |
   };
 }
 
-function accessLoggingOf(a: TelemetryAccessLogging, field: string, mesh: Mesh, problems: SecurityProblem[]): readonly AccessLogging[] {
+function accessLoggingOf(a: TelemetryAccessLogging, field: string, mesh: Mesh, problems: PolicyProblem[]): readonly AccessLogging[] {
   if (a.match?.mode === 'CLIENT') return [];
   const names = a.providers?.flatMap((p) => p.name ?? []) ?? [];
   const unusable = names.filter((name) => accessLogOf(name, mesh) === undefined);
@@ -94,7 +89,7 @@ function accessLoggingOf(a: TelemetryAccessLogging, field: string, mesh: Mesh, p
 
 type Metrics = NonNullable<NonNullable<Telemetry['spec']>['metrics']>[number];
 
-function metricsOf({ providers = [], overrides = [], reportingInterval }: Metrics, field: string, problems: SecurityProblem[]) {
+function metricsOf({ providers = [], overrides = [], reportingInterval }: Metrics, field: string, problems: PolicyProblem[]) {
   if (reportingInterval !== undefined) problems.push({ field: `${field}.reportingInterval`, message: 'is not supported; remove it' });
   const others = providers.filter((p) => p.name !== 'prometheus');
   if (others.length > 0) problems.push({ field: `${field}.providers`, message: 'only prometheus is supported' });
