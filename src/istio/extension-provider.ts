@@ -1,6 +1,7 @@
 /** [MeshConfig.extensionProviders] -> ExternalAuthorization. Source: MeshConfig.ExtensionProvider, envoyExtAuthzHttp and envoyExtAuthzGrpc. */
 import type { ExternalAuthorization } from '../ir/authorization.ts';
 import type { ExtAuthzHttpProvider, ExtAuthzProvider, ExtensionProvider } from '../kube/types/istio-security.ts';
+import { durationMs } from './duration.ts';
 import type { Mesh } from './mesh.ts';
 import { isHeaderName, textMatch } from './text-match.ts';
 
@@ -44,19 +45,15 @@ export function externalAuthorization(name: string, mesh: Mesh, clusterOf: ExtAu
   if (cluster === undefined) {
     return `nothing has host ${host} and port ${settings.port}, which extension provider ${JSON.stringify(name)} names; create that Service, or correct MeshConfig`;
   }
+  const wrong = (what: string): string => `extension provider ${JSON.stringify(name)}: ${what}`;
   const timeoutMs = settings.timeout === undefined ? defaultTimeoutMs : durationMs(settings.timeout);
-  if (timeoutMs === undefined) return `extension provider ${JSON.stringify(name)}: timeout is no duration; write it like 5s`;
+  if (timeoutMs === undefined) return wrong('timeout is no duration; write it like 5s');
   const status = settings.statusOnError === undefined || settings.statusOnError === '' ? 403 : Number(settings.statusOnError);
-  if (!statuses.has(status)) {
-    return `extension provider ${JSON.stringify(name)}: statusOnError is no HTTP status that the proxy knows; write it like 403`;
-  }
+  if (!statuses.has(status)) return wrong('statusOnError is no HTTP status that the proxy knows; write it like 403');
   const { pathPrefix = '', includeAdditionalHeadersInCheck: additional = {} } = settings;
-  if (pathPrefix !== '' && !pathPrefix.startsWith('/'))
-    return `extension provider ${JSON.stringify(name)}: pathPrefix must begin with a slash`;
+  if (pathPrefix !== '' && !pathPrefix.startsWith('/')) return wrong('pathPrefix must begin with a slash');
   const unusable = Object.keys(additional).find((header) => !isHeaderName(header) || header.toLowerCase() === 'host');
-  if (unusable !== undefined) {
-    return `extension provider ${JSON.stringify(name)}: includeAdditionalHeadersInCheck cannot set ${JSON.stringify(unusable)}; use another header`;
-  }
+  if (unusable !== undefined) return wrong(`includeAdditionalHeadersInCheck cannot set ${JSON.stringify(unusable)}; use another header`);
   const body = settings.includeRequestBodyInCheck;
   return {
     name,
@@ -100,12 +97,3 @@ const statuses: ReadonlySet<number> = new Set(
     [510, 511],
   ].flatMap(([from = 0, to = 0]) => Array.from({ length: to - from + 1 }, (_, i) => from + i)),
 );
-
-const units = { h: 3_600_000, m: 60_000, s: 1000, ms: 1 } as const;
-
-/** `5s`, `1m30s`, `0.5s`. Undefined for anything else. */
-function durationMs(text: string): number | undefined {
-  if (!/^(\d+(\.\d+)?(ms|h|m|s))+$/.test(text)) return undefined;
-  const parts = text.matchAll(/(\d+(?:\.\d+)?)(ms|h|m|s)/g);
-  return [...parts].reduce((sum, [, amount, unit]) => sum + Number(amount) * units[unit as keyof typeof units], 0);
-}

@@ -3,6 +3,7 @@ import type { UpstreamTls } from '../ir/backend.ts';
 import type { ObjectRef } from '../ir/object-ref.ts';
 import type { ClusterTraffic, ConsistentHash, OutlierDetection } from '../ir/traffic.ts';
 import type { TrafficPolicySettings } from '../kube/types/istio-networking.ts';
+import { durationMs } from './duration.ts';
 
 export interface SettingProblem {
   readonly field: string;
@@ -171,15 +172,4 @@ function given<K extends string>(key: K, value: number | undefined): Partial<Rec
 function seconds(text: string | undefined): number | undefined {
   const ms = durationMs(text);
   return ms === undefined ? undefined : Math.ceil(ms / 1000);
-}
-
-const units: Readonly<Record<string, number>> = { h: 3_600_000, m: 60_000, s: 1000, ms: 1, us: 0.001, ns: 0.000_001 };
-
-/** `1h30m`, `0.5s`: as protobuf's JSON and Go write durations; anything else counts as not given. */
-function durationMs(text: string | undefined): number | undefined {
-  if (text === undefined || !/^([0-9.]+(h|ms|m|s|us|ns))+$/.test(text)) return undefined;
-  return [...text.matchAll(/([0-9.]+)(h|ms|m|s|us|ns)/g)].reduce(
-    (sum, [, value, unit = '']) => sum + Number(value) * (units[unit] ?? 0),
-    0,
-  );
 }
