@@ -16,6 +16,9 @@ import type { Mesh } from '../istio/mesh.ts';
 import { type Collection, type Ctx, type Graph, anyOf, flatMap, join, map } from '../krt/index.ts';
 import type { MeshApi } from '../waypoint/collections.ts';
 
+/** A cluster that a Gateway needs. */
+export type GatewayCluster = Pick<ClusterUse, 'scope' | 'cluster'>;
+
 /** The clusters of providers. */
 export interface Providers {
   readonly clusters: Collection<Cluster>;
@@ -92,19 +95,16 @@ export function withProviders(
   api: Pick<GatewayApi, 'clusters' | 'endpoints' | 'clusterUses'>,
   providers: Providers,
   places: Collection<CustomPlace>,
-): Pick<GatewayApi, 'clusters' | 'endpoints' | 'clusterUses'> {
-  const uses = flatMap(g, places, { name: 'ProviderUses', key: (u: ClusterUse) => `${u.scope}|${u.cluster}|${u.route}` }, (_ctx, p) => [
-    { scope: p.scope, cluster: p.cluster, route: p.key },
-  ]);
-  const byCluster = anyOf(
+): Pick<GatewayApi, 'clusters' | 'endpoints'> & { readonly clusterUses: Collection<GatewayCluster> } {
+  const uses = anyOf(
     g,
-    { name: 'ProviderUsesByCluster' },
-    uses.index('cluster of scope', (u) => [`${u.scope}|${u.cluster}`]),
+    { name: 'ProviderUses' },
+    places.index('cluster of scope', (p) => [`${p.scope}|${p.cluster}`]),
   );
   return {
     clusters: join(g, { name: 'ClustersWithProviders' }, [api.clusters, providers.clusters]),
     endpoints: join(g, { name: 'EndpointsWithProviders' }, [api.endpoints, providers.endpoints]),
-    clusterUses: join(g, { name: 'ClusterUsesWithProviders' }, [api.clusterUses, byCluster]),
+    clusterUses: join<GatewayCluster>(g, { name: 'ClusterUsesWithProviders' }, [api.clusterUses, uses]),
   };
 }
 

@@ -20,13 +20,14 @@ import { requestAuthenticationStatus } from '../istio/requestauthentication.ts';
 import { authorizations, meshKey, requestAuthentications, wantedJwks } from '../istio/security.ts';
 import { type Collection, type Ctx, type Graph, join, map } from '../krt/index.ts';
 import type { MeshApi } from '../waypoint/collections.ts';
-import { type PlacesOf, conflictsOf, customPlaces, providerClusters, withProviders } from './custom-authorization.ts';
+import { type GatewayCluster, type PlacesOf, conflictsOf, customPlaces, providerClusters, withProviders } from './custom-authorization.ts';
 import type { Sources } from './sources.ts';
 
 /** The parts of the Gateway API that authorization concerns, with it; and the statuses of its policies. */
-type Changed = 'hostRoutes' | 'serviceScopes' | 'waypointListeners' | 'clusters' | 'endpoints' | 'clusterUses';
+type Changed = 'hostRoutes' | 'serviceScopes' | 'waypointListeners' | 'clusters' | 'endpoints';
 
 export type Secured = Pick<GatewayApi, Changed> & {
+  readonly clusterUses: Collection<GatewayCluster>;
   readonly policyStatuses: Collection<StatusReport>;
   /** Key sets to fetch. */
   readonly wantedJwks: Collection<{ readonly key: string }>;
