@@ -3,14 +3,13 @@
  *
  *   Secret kgateway-xds-cert {tls.crt, tls.key, ca.crt, ca.key} ─> server, and ca.crt ─> bootstrap of every proxy
  */
-import 'reflect-metadata';
 import { X509Certificate as NodeCertificate, createPrivateKey, webcrypto } from 'node:crypto';
-import * as x509 from '@peculiar/x509';
 import { isConflict } from '../kube/api-error.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { Secrets } from '../kube/resources.ts';
 import type { Secret } from '../kube/types/core.ts';
 import type { KeyPair, ServerCertificate } from '../xds/server.ts';
+import { generateKeys, keyAlgorithm, privateKeyPem, x509 } from './x509.ts';
 
 export const xdsSecretName = 'kgateway-xds-cert';
 
@@ -29,9 +28,6 @@ export interface XdsCertificate extends KeyPair {
   readonly caKey?: string;
 }
 
-const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
-x509.cryptoProvider.set(webcrypto as never);
-
 interface Issuer {
   readonly certificate: x509.X509Certificate;
   readonly privateKey: webcrypto.CryptoKey;
@@ -41,16 +37,12 @@ function validity(now: number, days: number): { notBefore: Date; notAfter: Date 
   return { notBefore: new Date(now - 3_600_000), notAfter: new Date(now + days * day) };
 }
 
-function generateKeys(): Promise<webcrypto.CryptoKeyPair> {
-  return webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
-}
-
 async function createIssuer(now: number): Promise<Issuer> {
   const keys = await generateKeys();
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     name: 'CN=kgateway xDS CA',
     keys: keys as never,
-    signingAlgorithm: algorithm,
+    signingAlgorithm: keyAlgorithm,
     ...validity(now, caDays),
     extensions: [
       new x509.BasicConstraintsExtension(true, 0, true),
@@ -58,11 +50,6 @@ async function createIssuer(now: number): Promise<Issuer> {
     ],
   });
   return { certificate, privateKey: keys.privateKey };
-}
-
-async function keyPem(key: webcrypto.CryptoKey): Promise<string> {
-  const pkcs8 = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', key));
-  return `-----BEGIN PRIVATE KEY-----\n${(pkcs8.toString('base64').match(/.{1,64}/g) ?? []).join('\n')}\n-----END PRIVATE KEY-----\n`;
 }
 
 /** A serving certificate for the names, valid for a year from `now`, by the CA of `issued`, or by a new one (ten years). */
@@ -74,7 +61,7 @@ export async function createCertificate(dnsNames: readonly string[], now: number
     issuer: issuer.certificate.subject,
     publicKey: keys.publicKey as never,
     signingKey: issuer.privateKey as never,
-    signingAlgorithm: algorithm,
+    signingAlgorithm: keyAlgorithm,
     ...validity(now, certificateDays),
     extensions: [
       new x509.SubjectAlternativeNameExtension(dnsNames.map((value) => ({ type: 'dns' as const, value }))),
@@ -84,9 +71,9 @@ export async function createCertificate(dnsNames: readonly string[], now: number
   });
   return {
     certificate: Buffer.from(`${leaf.toString('pem')}\n`),
-    privateKey: Buffer.from(await keyPem(keys.privateKey)),
+    privateKey: Buffer.from(await privateKeyPem(keys.privateKey)),
     ca: `${issuer.certificate.toString('pem')}\n`,
-    caKey: await keyPem(issuer.privateKey),
+    caKey: await privateKeyPem(issuer.privateKey),
   };
 }
 
@@ -96,7 +83,7 @@ async function issuerOf(issued: XdsCertificate, now: number): Promise<Issuer | u
   const certificate = new x509.X509Certificate(issued.ca);
   if (certificate.notAfter.getTime() - now < (certificateDays + renewBeforeDays) * day) return undefined;
   const der = createPrivateKey(issued.caKey).export({ format: 'der', type: 'pkcs8' });
-  return { certificate, privateKey: await webcrypto.subtle.importKey('pkcs8', der, algorithm, true, ['sign']) };
+  return { certificate, privateKey: await webcrypto.subtle.importKey('pkcs8', der, keyAlgorithm, true, ['sign']) };
 }
 
 /** The Secret's certificate; created when the Secret is missing, renewed when it is ours and near its end. Any replica may get there first. */

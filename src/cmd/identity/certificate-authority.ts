@@ -1,9 +1,8 @@
 /** Istio's CA over gRPC (istio.v1.auth.IstioCertificateService): a CSR for a chain; who we are says our ServiceAccount token. */
-import 'reflect-metadata';
 import { webcrypto } from 'node:crypto';
 import { Client, Metadata, credentials } from '@grpc/grpc-js';
-import * as x509 from '@peculiar/x509';
 import { Field, Root, Type } from 'protobufjs';
+import { generateKeys, keyAlgorithm, privateKeyPem, x509 } from '../x509.ts';
 
 export interface CertificateAuthority {
   /** `host:port`. */
@@ -43,13 +42,10 @@ messages.add(requestType).add(responseType);
 export const createCertificateMethod = '/istio.v1.auth.IstioCertificateService/CreateCertificate';
 const deadlineMs = 10_000;
 
-const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
-x509.cryptoProvider.set(webcrypto as never);
-
 /** Makes a key and has it certified. Rejects when the CA does not answer, refuses, or answers with what does not fit the key. */
 export async function requestCertificate(authority: CertificateAuthority, request: CertificateRequest): Promise<IssuedCertificate> {
-  const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
-  const csr = await x509.Pkcs10CertificateRequestGenerator.create({ keys: keys as never, signingAlgorithm: algorithm });
+  const keys = await generateKeys();
+  const csr = await x509.Pkcs10CertificateRequestGenerator.create({ keys: keys as never, signingAlgorithm: keyAlgorithm });
   const chain = await createCertificate(authority, request, csr.toString('pem'));
   const [first = ''] = chain;
   const leaf = new x509.X509Certificate(first);
@@ -59,7 +55,7 @@ export async function requestCertificate(authority: CertificateAuthority, reques
   return {
     // Behind the leaf whatever leads to a root; the root itself, which peers have, comes last and stays away.
     chain: (chain.length > 1 ? chain.slice(0, -1) : chain).map((pem) => `${pem.trim()}\n`).join(''),
-    privateKey: x509.PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey), 'PRIVATE KEY'),
+    privateKey: await privateKeyPem(keys.privateKey),
     notAfter: leaf.notAfter.getTime(),
     identity: names.find((n) => n.type === 'url')?.value ?? '',
   };
