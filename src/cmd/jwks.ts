@@ -26,17 +26,23 @@ export interface JwksFetcher {
   stop(): void;
 }
 
+interface Attempt {
+  /** When the set is fetched again. */
+  next?: NodeJS.Timeout;
+}
+
 const maxBytes = 1 << 20;
 const timeoutMs = 10_000;
 
 /** Keeps `target` filled with the key sets of `wanted`. */
 export function fetchJwks(wanted: Collection<{ readonly key: string }>, target: Source<Jwks>, o: JwksFetchOptions): JwksFetcher {
   const { refreshMs = 20 * 60_000, retryMs = 1000, log } = o;
-  const timers = new Map<string, NodeJS.Timeout>();
   const get = o.fetch ?? fetch;
-  let stopped = false;
+  /** The latest attempt of each key that is wanted. */
+  const latest = new Map<string, Attempt>();
+  const pending = new Set<Promise<void>>();
 
-  const run = async (key: string, failures: number): Promise<void> => {
+  const run = async (key: string, failures: number, attempt: Attempt): Promise<void> => {
     let next = refreshMs;
     let found: Jwks;
     try {
@@ -48,26 +54,27 @@ export function fetchJwks(wanted: Collection<{ readonly key: string }>, target: 
       next = Math.min(refreshMs, retryMs * 2 ** failures);
       log.warn({ jwks: jwksLocation(key).uri, err: error, retryMs: next }, 'a key set cannot be fetched; the last one stays');
     }
-    // Nobody wants it any more, or it is wanted again and somebody else fetches it.
-    if (stopped || timers.get(key) !== running) return;
+    // Nobody wants it any more, or it is wanted again and another attempt is under way.
+    if (latest.get(key) !== attempt) return;
     target.set(found);
-    timers.set(key, setTimeout(() => start(key, found.problem === undefined ? 0 : failures + 1), next).unref());
+    attempt.next = setTimeout(() => start(key, found.problem === undefined ? 0 : failures + 1), next).unref();
   };
-  // Stands for a fetch under way.
-  const running = setTimeout(() => {}, 0).unref();
-  const pending = new Set<Promise<void>>();
   const start = (key: string, failures: number): void => {
-    timers.set(key, running);
-    const attempt = run(key, failures).finally(() => pending.delete(attempt));
-    pending.add(attempt);
+    const attempt: Attempt = {};
+    latest.set(key, attempt);
+    const done = run(key, failures, attempt).finally(() => pending.delete(done));
+    pending.add(done);
+  };
+  const forget = (key: string): void => {
+    clearTimeout(latest.get(key)?.next);
+    latest.delete(key);
   };
   const subscription = wanted.subscribe(
     (events) => {
       for (const event of events) {
         if (event.type === 'add') start(event.key, 0);
         if (event.type === 'delete') {
-          clearTimeout(timers.get(event.key));
-          timers.delete(event.key);
+          forget(event.key);
           target.delete(event.key);
         }
       }
@@ -79,9 +86,8 @@ export function fetchJwks(wanted: Collection<{ readonly key: string }>, target: 
       while (pending.size > 0) await Promise.all(pending);
     },
     stop: () => {
-      stopped = true;
       subscription[Symbol.dispose]();
-      for (const timer of timers.values()) clearTimeout(timer);
+      for (const key of latest.keys()) forget(key);
     },
   };
 }
