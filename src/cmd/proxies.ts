@@ -6,6 +6,7 @@ import { type ProxySettings, proxyName } from '../deploy/proxy-deployment.ts';
 import { proxyManifests } from '../deploy/proxy.ts';
 import { type Slices, hasReadyEndpoint, slicesOf } from '../gateway/endpoints.ts';
 import type { GatewayView } from '../gateway/gateway.ts';
+import { serviceHost } from '../ir/names.ts';
 import { type Collection, type Ctx, type Graph, map } from '../krt/index.ts';
 import type { EndpointSlice, Service } from '../kube/types/core.ts';
 import type { Gateway } from '../kube/types/gateway-api.ts';
@@ -76,7 +77,7 @@ export interface ProxyAddresses {
  * Addresses of the Service of each proxy: those of the load balancer, else the cluster's. Of a self-managed proxy, those that its Gateway names.
  * Of a waypoint its host name and IPs, from when a first Pod is ready: istiod sends clients there from then on.
  */
-export function proxyAddresses(g: Graph, inputs: AddressInputs, domain = 'cluster.local'): Collection<ProxyAddresses> {
+export function proxyAddresses(g: Graph, inputs: AddressInputs): Collection<ProxyAddresses> {
   const slices = slicesOf(inputs.endpointSlices);
   return map(g, inputs.gateways, { name: 'ProxyAddresses' }, (ctx, view): ProxyAddresses | undefined => {
     if (parametersOf(ctx, inputs, view) === 'self-managed')
@@ -92,8 +93,7 @@ export function proxyAddresses(g: Graph, inputs: AddressInputs, domain = 'cluste
       return undefined;
     }
     // istiod takes the host name before any address, and only the name of a Service of this namespace.
-    const host = `${service.metadata.name}.${view.ref.namespace}.svc.${domain}`;
-    return { gateway: view.key, addresses: [host, ...serviceAddresses(service)] };
+    return { gateway: view.key, addresses: [serviceHost(view.ref.namespace, service.metadata.name), ...serviceAddresses(service)] };
   });
 }
 

@@ -14,7 +14,7 @@ export const readinessPort = 8082;
 export const metricsPort = 9091;
 
 /** Prefix of the node's role: the server reads the Gateway from `<prefix>~<namespace>~<name>`. */
-export const roleOfGateways = 'kgateway-kube-gateway-api';
+const roleOfGateways = 'kgateway-kube-gateway-api';
 
 /** A file in the form of file-based SDS, and the folder whose change makes Envoy read it, and the files it names, again. */
 export interface SecretFile {
@@ -47,8 +47,6 @@ export interface BootstrapOptions {
   readonly istioMetrics?: boolean;
   /** Where the two listeners bind: `::` takes IPv4 as well. */
   readonly bindAddress?: string;
-  /** Downstream connections above which new ones are refused. Default 50,000. */
-  readonly maxConnections?: number;
   /** Where names are resolved; absent: as the Pod is told. */
   readonly dnsServer?: { readonly address: string; readonly port: number };
   /** Queries over one UDP socket of the resolver. Default 100. */
@@ -56,6 +54,8 @@ export interface BootstrapOptions {
   readonly logFormat?: { readonly text?: string; readonly json?: EnvoyJson };
 }
 
+/** Downstream connections above which new ones are refused. */
+const maxConnections = 50_000;
 const anyAddress = '0.0.0.0';
 
 /** The bootstrap of a proxy (envoy.config.bootstrap.v3.Bootstrap). */
@@ -108,7 +108,7 @@ export function envoyBootstrap(o: BootstrapOptions): EnvoyJson {
           name: 'envoy.resource_monitors.global_downstream_max_connections',
           typed_config: {
             '@type': `${extensions}.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig`,
-            max_active_downstream_connections: o.maxConnections ?? 50_000,
+            max_active_downstream_connections: maxConnections,
           },
         },
       ],

@@ -7,8 +7,13 @@
  * `outbound|80||echo.demo.svc.cluster.local`: the cluster of one port of one Service, whoever routes to it. `variant` tells clusters of a port
  * apart that speak differently; it stands where Istio has the subset.
  */
-export function serviceClusterName(namespace: string, name: string, port: number, variant = '', domain = 'cluster.local'): string {
-  return `outbound|${port}|${variant}|${name}.${namespace}.svc.${domain}`;
+export function serviceClusterName(namespace: string, name: string, port: number, variant = ''): string {
+  return `outbound|${port}|${variant}|${serviceHost(namespace, name)}`;
+}
+
+/** `echo.demo.svc.cluster.local`: the name of a Service in the DNS of the cluster. */
+export function serviceHost(namespace: string, name: string): string {
+  return `${name}.${namespace}.svc.cluster.local`;
 }
 
 /** The name of a cluster beside another one, of the same backend; `variant` as of Services. */

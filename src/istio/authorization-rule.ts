@@ -95,7 +95,7 @@ const plainKeys: Readonly<Record<string, ValueReader>> = {
 };
 
 /** How the values of a `when` key are read; undefined for a key that Istio does not know. */
-export function conditionReader(key: string): ValueReader | undefined {
+function conditionReader(key: string): ValueReader | undefined {
   if (Object.hasOwn(plainKeys, key)) return plainKeys[key];
   const header = /^request\.headers\[([^\]]+)\]$/.exec(key)?.[1];
   if (header !== undefined) {

@@ -6,6 +6,7 @@
  *
  * Subsets are for VirtualServices, which name them: nothing else does, so they are not looked at.
  */
+import { serviceHost } from '../ir/names.ts';
 import type { ObjectRef } from '../ir/object-ref.ts';
 import { compareText } from '../ir/precedence.ts';
 import type { ClusterTraffic } from '../ir/traffic.ts';
@@ -56,7 +57,7 @@ export function parseDestinationRule(rule: DestinationRule): TrafficRule | undef
 
 /** A name without dots is that of a Service of the rule's namespace. */
 function fullHost(host: string, namespace: string): string {
-  return host.includes('.') || host.startsWith('*') ? host.toLowerCase() : `${host}.${namespace}.svc.cluster.local`;
+  return host.includes('.') || host.startsWith('*') ? host.toLowerCase() : serviceHost(namespace, host);
 }
 
 /** Where a rule is looked for. */

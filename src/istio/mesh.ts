@@ -36,7 +36,7 @@ export const meshConfigMap = 'istio';
 export const meshConfigKey = 'mesh';
 
 /** Fills in the defaults. */
-export function meshOf(config: MeshConfig): Mesh {
+function meshOf(config: MeshConfig): Mesh {
   return {
     rootNamespace: config.rootNamespace || defaultMesh.rootNamespace,
     trustDomain: config.trustDomain || defaultMesh.trustDomain,

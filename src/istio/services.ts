@@ -5,6 +5,7 @@
  *   ServiceEntry ─┴─> by namespace and host: a Service, else the oldest ServiceEntry ─> MeshService
  */
 import type { MeshService } from '../ir/mesh.ts';
+import { serviceHost } from '../ir/names.ts';
 import { type Collection, type Graph, flatMap, group, join, map } from '../krt/index.ts';
 import type { Service } from '../kube/types/core.ts';
 import type { ServiceEntry } from '../kube/types/istio-networking.ts';
@@ -53,16 +54,16 @@ export function waypointLabels({ metadata: { labels = {}, annotations = {} } }: 
 }
 
 /** True for a Service that belongs to a gateway of Istio itself. */
-export function isIstioGateway({ metadata: { labels } }: Labelled): boolean {
+function isIstioGateway({ metadata: { labels } }: Labelled): boolean {
   return istioGateways.has(labels?.['gateway.istio.io/managed']);
 }
 
 /** Undefined for an ExternalName: ztunnel never sees its name, so no waypoint is asked for it. */
-export function meshService(service: Service, domain: string): MeshService | undefined {
+function meshService(service: Service): MeshService | undefined {
   const { spec, metadata } = service;
   const { name, namespace = '' } = metadata;
   if (spec.type === 'ExternalName') return undefined;
-  const host = `${name}.${namespace}.svc.${domain}`;
+  const host = serviceHost(namespace, name);
   const clusterIPs = spec.clusterIPs?.length ? spec.clusterIPs : [spec.clusterIP ?? ''];
   return {
     key: `${namespace}/${host}`,
@@ -85,10 +86,10 @@ export interface MeshServiceInputs {
 }
 
 /** All services of the mesh, by `namespace/host`. A change of one object recomputes its own entries alone. */
-export function meshServices(g: Graph, inputs: MeshServiceInputs, domain = 'cluster.local'): Collection<LabelledService> {
+export function meshServices(g: Graph, inputs: MeshServiceInputs): Collection<LabelledService> {
   const key = (s: LabelledService): string => `${s.service.key}|${s.service.kind}|${s.service.name}`;
   const ofServices = map(g, inputs.services, { name: 'ServiceHosts', key }, (_ctx, object): LabelledService | undefined => {
-    const service = meshService(object, domain);
+    const service = meshService(object);
     return service && labelled(service, object);
   });
   const ofEntries = flatMap(g, inputs.serviceEntries, { name: 'ServiceEntryHosts', key }, (_ctx, entry) =>

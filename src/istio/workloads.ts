@@ -47,7 +47,7 @@ export function workloadsOf(g: Graph, inputs: WorkloadInputs): Workloads {
 }
 
 /** Undefined for a Pod that has ended or has no address yet. */
-export function podWorkload(pod: Pod): LabelledWorkload | undefined {
+function podWorkload(pod: Pod): LabelledWorkload | undefined {
   const { name, namespace = '', labels = {}, deletionTimestamp } = pod.metadata;
   const addresses = (pod.status?.podIPs ?? []).map((p) => p.ip);
   const { phase } = pod.status ?? {};
@@ -70,7 +70,7 @@ export function podWorkload(pod: Pod): LabelledWorkload | undefined {
 }
 
 /** Undefined for a WorkloadEntry without an IP address: nobody can dial it. */
-export function entryWorkload(entry: WorkloadEntry): LabelledWorkload | undefined {
+function entryWorkload(entry: WorkloadEntry): LabelledWorkload | undefined {
   const { name, namespace = '' } = entry.metadata;
   const { address } = entry.spec;
   if (address === undefined || !isReachable(address)) return undefined;

@@ -26,7 +26,7 @@ export interface Credentials {
 const serviceAccountFolder = '/var/run/secrets/kubernetes.io/serviceaccount';
 
 /** True in a Pod that has a ServiceAccount. */
-export function inCluster(env: NodeJS.ProcessEnv = process.env): boolean {
+function inCluster(env: NodeJS.ProcessEnv = process.env): boolean {
   return (env['KUBERNETES_SERVICE_HOST'] ?? '') !== '' && (env['KUBERNETES_SERVICE_PORT'] ?? '') !== '';
 }
 
@@ -45,7 +45,7 @@ export async function clusterCredentials(folder = serviceAccountFolder, env: Nod
 }
 
 /** A kubeconfig's current context. @throws when the context names no cluster. */
-export function kubeConfigCredentials(config: KubeConfig): Credentials {
+function kubeConfigCredentials(config: KubeConfig): Credentials {
   const cluster = config.getCurrentCluster();
   if (!cluster) throw new Error('The kubeconfig has no current cluster: set current-context, or give --kubeconfig or KUBECONFIG.');
   return {

@@ -82,7 +82,7 @@ function namedWaypoint(ctx: Ctx, inputs: BindingInputs, namespace: string, own: 
 }
 
 /** The binding of a service. */
-export function bindService(ctx: Ctx, inputs: BindingInputs, { service, labels, gatewayOfIstio }: LabelledService): Binding {
+function bindService(ctx: Ctx, inputs: BindingInputs, { service, labels, gatewayOfIstio }: LabelledService): Binding {
   const wanted = gatewayOfIstio ? undefined : namedWaypoint(ctx, inputs, service.namespace, labels);
   if (!wanted) return none;
   const primary = usable(ctx, inputs, wanted.waypoint, service.namespace, 'service');
@@ -94,7 +94,7 @@ export function bindService(ctx: Ctx, inputs: BindingInputs, { service, labels, 
 }
 
 /** The binding of a workload, for clients that dial its own address. A waypoint's own Pods have none. */
-export function bindWorkload(ctx: Ctx, inputs: BindingInputs, { workload, labels, waypoint }: LabelledWorkload): Binding {
+function bindWorkload(ctx: Ctx, inputs: BindingInputs, { workload, labels, waypoint }: LabelledWorkload): Binding {
   const gateway = labels['gateway.networking.k8s.io/gateway-name'];
   if (gateway !== undefined && ctx.fetchOne(inputs.waypoints, `${workload.namespace}/${gateway}`)) return none;
   const wanted = namedWaypoint(ctx, inputs, workload.namespace, waypoint);

@@ -15,9 +15,9 @@ import { keyOf } from '../kube/types/meta.ts';
 import type { BindingOf, MeshNamespace } from './binding.ts';
 
 /** What istio-cni writes on a Pod when its traffic goes through ztunnel. */
-export const redirectionAnnotation = 'ambient.istio.io/redirection';
+const redirectionAnnotation = 'ambient.istio.io/redirection';
 /** On a Pod that speaks HBONE itself. */
-export const tunnelLabel = 'networking.istio.io/tunnel';
+const tunnelLabel = 'networking.istio.io/tunnel';
 
 const gatewayNameLabel = 'gateway.networking.k8s.io/gateway-name';
 
@@ -95,7 +95,7 @@ function isCaptured({ metadata: { annotations } }: Pod): boolean {
 }
 
 /** What istiod publishes with the tunnel protocol HBONE. Undefined for a Pod that takes plain text, or has no address of its own. */
-export function hboneWorkload(pod: Pod): HboneWorkload | undefined {
+function hboneWorkload(pod: Pod): HboneWorkload | undefined {
   const { namespace = '', labels } = pod.metadata;
   if (!isRunning(pod) || !(isCaptured(pod) || labels?.[tunnelLabel] === 'http')) return undefined;
   const addresses = (pod.status?.podIPs ?? []).map(({ ip }) => ip);

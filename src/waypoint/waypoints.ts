@@ -32,7 +32,7 @@ export function waypointsOf(
 }
 
 /** A Gateway as a waypoint. The label and the annotation of the Gateway win over those of its class. */
-export function waypointOf(gateway: Gateway, gatewayClass: GatewayClass | undefined): Waypoint {
+function waypointOf(gateway: Gateway, gatewayClass: GatewayClass | undefined): Waypoint {
   const ofClass = gatewayClass?.metadata;
   return {
     key: keyOf(gateway),
