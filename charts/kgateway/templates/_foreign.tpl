@@ -13,7 +13,7 @@ stops the installation; of any other NOTES.txt tells. `fine` lists what may stan
 {{- end }}
 - { path: agentgateway.enabled, say: "there is no class agentgateway" }
 - { path: inferenceExtension.autoProvision, say: "no endpoint picker is deployed for an InferencePool: its endpointPickerRef names one" }
-- { path: serviceEntriesExclusionLabelSelectors, say: "ServiceEntries are not read" }
+- { path: serviceEntriesExclusionLabelSelectors, say: "with waypoints, all ServiceEntries are read" }
 - { path: controller.enableAwsEc2Discovery, say: "EC2 instances are not read" }
 - { path: controller.awsEc2RefreshInterval, fine: ["30s"], say: "EC2 instances are not read" }
 - { path: controller.goMemLimitPercent, say: "the controller runs on Node.js, which keeps to the memory limit of the container by itself" }
