@@ -7,6 +7,7 @@
 import type { GatewayApi } from '../gateway/collections.ts';
 import type { Cluster } from '../ir/backend.ts';
 import type { StatusReport } from '../ir/report.ts';
+import { partsOfCluster } from '../ir/names.ts';
 import { refKey } from '../ir/object-ref.ts';
 import type { ClusterTraffic } from '../ir/traffic.ts';
 import { acceptedCondition } from '../istio/policy.ts';
@@ -38,14 +39,15 @@ export function trafficRules(
   );
   const trafficOf: TrafficRules['trafficOf'] = (ctx, scope, { name, origin, discovery }) => {
     const waypoint = ctx.fetchOne(waypoints, scope);
-    const [direction, port, , host = ''] = name.split('|');
-    if (!waypoint || direction !== 'outbound') return undefined;
+    const parts = partsOfCluster(name);
+    if (!waypoint || !parts) return undefined;
+    const { port, host } = parts;
     const root = (meshConfig(ctx) ?? defaultMesh).rootNamespace;
     const rule = ruleFor({ client: waypoint.namespace, service: origin.namespace, root, host }, (namespace) =>
       [host, anyHost].flatMap((h) => ctx.fetch(rules, { index: byHost, is: hostKey(namespace, h) })),
     );
     const named = discovery?.from === 'host' || host.startsWith('*') ? undefined : host;
-    return rule && trafficOfPort(rule, Number(port), named);
+    return rule && trafficOfPort(rule, port, named);
   };
   const statuses = map(g, rules, { name: 'TrafficStatuses', key: (r: StatusReport) => refKey(r.object) }, (ctx, rule) => {
     const served = mesh !== undefined && rule.problems.length > 0 && isServed(ctx, mesh, rule);

@@ -16,16 +16,22 @@ export function serviceHost(namespace: string, name: string): string {
   return `${name}.${namespace}.svc.cluster.local`;
 }
 
-/** The name of a cluster beside another one, of the same backend; `variant` as of Services. */
-export function clusterNameVariant(name: string, variant: string): string {
-  const [kind, port, plain, host] = name.split('|');
-  return kind === 'outbound' && plain === '' ? `${kind}|${port}|${variant}|${host}` : `${name}|${variant}`;
+/** The parts of the name of a cluster of a Service or ServiceEntry; undefined for any other. */
+export function partsOfCluster(name: string): { readonly port: number; readonly variant: string; readonly host: string } | undefined {
+  const [direction, port, variant = '', host] = name.split('|');
+  return direction === 'outbound' && host !== undefined ? { port: Number(port), variant, host } : undefined;
 }
 
-/** The Service's port that a cluster of that name leads to, over TCP; undefined for what goes over UDP. */
+/** The name of a cluster beside another one, of the same backend; `variant` as of Services. */
+export function clusterNameVariant(name: string, variant: string): string {
+  const parts = partsOfCluster(name);
+  return parts?.variant === '' ? `outbound|${parts.port}|${variant}|${parts.host}` : `${name}|${variant}`;
+}
+
+/** The Service's port that a cluster of that name leads to, over TCP; undefined for what goes over UDP, or not to a Service. */
 export function tcpPortOfCluster(name: string): number | undefined {
-  const [, port, variant] = name.split('|');
-  return variant === udpVariant ? undefined : Number(port);
+  const parts = partsOfCluster(name);
+  return parts?.variant === udpVariant ? undefined : parts?.port;
 }
 
 /** The variant of clusters of UDP ports: one number may be there twice. */
@@ -101,9 +107,14 @@ export function hostScopeName(chain: string, host: string): string {
 /** The chain of routes on a waypoint itself: they serve every Service behind it. */
 export const waypointChain = 'waypoint';
 
-/** The chain of one port of a Service behind a waypoint; `service` is `Kind/namespace/name`. Contains slashes, as no chain of an ingress does. */
+/** The chain of one port of a service behind a waypoint; `service` is `Kind/namespace/host`. Contains slashes, as no chain of an ingress does. */
 export function serviceChain(service: string, port: number): string {
   return `service/${service}/${port}`;
+}
+
+/** The host of the service that such a chain is of. */
+export function hostOfServiceChain(chain: string): string | undefined {
+  return chain.split('/')[3];
 }
 
 /** True for what serves at a waypoint, by the address that a connection asks for instead of by host. */

@@ -1,20 +1,19 @@
 /** What metrics say about a service, as metadata of clusters, virtual hosts and endpoints: istio-metrics.ts reads it there. */
 import type { Cluster } from '../../ir/backend.ts';
+import { hostOfServiceChain, partsOfCluster } from '../../ir/names.ts';
 import { serviceMetadata } from '../../ir/telemetry.ts';
 import type { ServiceRoutes, ServiceScope } from '../../ir/waypoint.ts';
 import type { Metadata } from '../proto/index.ts';
 
 /** Of the cluster of a port of a Service or ServiceEntry; undefined for any other. */
 export function clusterFacts({ name, origin }: Pick<Cluster, 'name'> & Partial<Cluster>): Metadata | undefined {
-  const [direction, , , host] = name.split('|');
-  if (direction !== 'outbound' || host === undefined || !origin) return undefined;
-  return service(host, origin);
+  const parts = partsOfCluster(name);
+  return parts && origin && service(parts.host, origin);
 }
 
 /** Of a service that a scope is for. */
 export function placeFacts({ origin }: ServiceScope, { byDefault }: ServiceRoutes): Metadata | undefined {
-  // `service/Kind/namespace/host/port`.
-  const host = byDefault.name.split('/')[3];
+  const host = hostOfServiceChain(byDefault.name);
   return host === undefined ? undefined : service(host, origin);
 }
 
