@@ -2,7 +2,7 @@
 import type { DeployProblem } from '../deploy/applier.ts';
 import type { GatewayParameters } from '../deploy/gatewayparameters.ts';
 import type { Jwks } from '../istio/requestauthentication.ts';
-import { type Graph, type Source, deepEqual, source } from '../krt/index.ts';
+import { type Graph, type Source, source } from '../krt/index.ts';
 import { sameSpec, sameVersion } from '../kube/reflector.ts';
 import type { ConfigMap, EndpointSlice, Namespace, Node, Pod, Secret, Service } from '../kube/types/core.ts';
 import type {
@@ -122,7 +122,7 @@ export function createSources(g: Graph): Sources {
     proxies: source<ConnectedProxy>(g, { name: 'ConnectedProxy', key: (p) => p.id }),
     rejections: source<Rejection>(g, { name: 'Rejection', key: rejectionKey }),
     deployProblems: source<DeployProblem>(g, { name: 'DeployProblem', key: (p) => p.gateway }),
-    jwks: source<Jwks>(g, { name: 'Jwks', key: (j) => j.key, equals: deepEqual }),
+    jwks: source<Jwks>(g, { name: 'Jwks', key: (j) => j.key }),
   };
   for (const s of [sources.proxies, sources.rejections, sources.deployProblems, sources.jwks]) s.markSynced();
   return sources;

@@ -14,7 +14,7 @@ import { type Mesh, defaultMesh } from '../istio/mesh.ts';
 import { acceptedReport, describeProblems } from '../istio/policy.ts';
 import { meshKey } from '../istio/security.ts';
 import { type ParsedTelemetry, parseTelemetry, telemetryOf } from '../istio/telemetry.ts';
-import { type Collection, type Graph, deepEqual, map } from '../krt/index.ts';
+import { type Collection, type Graph, map } from '../krt/index.ts';
 import type { Sources } from './sources.ts';
 
 export interface Observed {
@@ -29,10 +29,10 @@ export function observed(
   api: Pick<GatewayApi, 'gateways' | 'waypointListeners'>,
   mesh: Collection<Mesh>,
 ): Observed {
-  const parsed = map(g, sources.telemetries, { name: 'Telemetries', equals: deepEqual }, (ctx, object) =>
+  const parsed = map(g, sources.telemetries, { name: 'Telemetries' }, (ctx, object) =>
     parseTelemetry(object, ctx.fetchOne(mesh, meshKey) ?? defaultMesh),
   );
-  const held = map(g, api.gateways, { name: 'WaypointTelemetries', equals: deepEqual }, (ctx, view) =>
+  const held = map(g, api.gateways, { name: 'WaypointTelemetries' }, (ctx, view) =>
     view.waypoint
       ? { key: view.key, gateway: view.ref, ...telemetryOf(ctx.fetch(parsed), placeOf(view), ctx.fetchOne(mesh, meshKey) ?? defaultMesh) }
       : undefined,

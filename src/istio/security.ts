@@ -6,7 +6,7 @@
 import type { Authorization } from '../ir/authorization.ts';
 import type { JwtAuthentication } from '../ir/jwt.ts';
 import { refKey } from '../ir/object-ref.ts';
-import { type Collection, type Ctx, type Graph, deepEqual, flatMap, group, map } from '../krt/index.ts';
+import { type Collection, type Ctx, type Graph, flatMap, group, map } from '../krt/index.ts';
 import type { AuthorizationPolicy, RequestAuthentication } from '../kube/types/istio-security.ts';
 import { type ParsedAuthorization, authorizationOf, parseAuthorization } from './authorization.ts';
 import type { ExtAuthzTarget } from './extension-provider.ts';
@@ -46,7 +46,7 @@ export interface Authorizations {
 
 /** Reads all policies, each once. */
 export function authorizations(g: Graph, inputs: AuthorizationInputs): Authorizations {
-  const policies = map(g, inputs.authorizationPolicies, { name: 'Authorizations', equals: deepEqual }, (ctx, policy) => {
+  const policies = map(g, inputs.authorizationPolicies, { name: 'Authorizations' }, (ctx, policy) => {
     const mesh = ctx.fetchOne(inputs.mesh, meshKey) ?? defaultMesh;
     const { clusterOf } = inputs;
     return parseAuthorization(policy, mesh, clusterOf && ((target) => clusterOf(ctx, target)));
@@ -65,7 +65,7 @@ export function wantedJwks(
   g: Graph,
   inputs: Pick<RequestAuthenticationInputs, 'requestAuthentications' | 'mesh'>,
 ): Pick<RequestAuthentications, 'policies'> & { readonly wanted: Collection<{ readonly key: string }> } {
-  const policies = map(g, inputs.requestAuthentications, { name: 'RequestAuthentications', equals: deepEqual }, (ctx, policy) =>
+  const policies = map(g, inputs.requestAuthentications, { name: 'RequestAuthentications' }, (ctx, policy) =>
     parseRequestAuthentication(policy, ctx.fetchOne(inputs.mesh, meshKey) ?? defaultMesh),
   );
   const key = (r: { readonly policy: string; readonly jwks: string }): string => `${r.policy}|${r.jwks}`;
