@@ -9,6 +9,7 @@
  */
 import { type KubeObject, keyOf } from '../kube/types/meta.ts';
 import type { GatewayApi } from '../gateway/collections.ts';
+import type { Authorization } from '../ir/authorization.ts';
 import { type ObjectRef, refKey } from '../ir/object-ref.ts';
 import type { ConditionsReport, StatusReport } from '../ir/report.ts';
 import type { ServicePlace } from '../ir/waypoint.ts';
@@ -20,6 +21,7 @@ import { requestAuthenticationStatus } from '../istio/requestauthentication.ts';
 import { authorizations, meshKey, requestAuthentications, wantedJwks } from '../istio/security.ts';
 import { type Collection, type Ctx, type Graph, join, map } from '../krt/index.ts';
 import type { MeshApi } from '../waypoint/collections.ts';
+import type { ScopeSecurity } from '../xds/filters/order.ts';
 import { type GatewayCluster, type PlacesOf, conflictsOf, customPlaces, providerClusters, withProviders } from './custom-authorization.ts';
 import type { Sources } from './sources.ts';
 
@@ -65,19 +67,25 @@ export function secured(
     const gateway = ctx.fetchOne(api.gateways, scope);
     return gateway && { gateway: gateway.ref, gatewayClass: gateway.className };
   };
+  const holdingAt = (ctx: Ctx, place: PolicyPlace, identity: Authorization['identity']): ScopeSecurity | undefined => {
+    const authorization = security.at(ctx, place, identity);
+    const jwt = authentication.at(ctx, place);
+    return authorization || jwt ? { ...(authorization && { authorization }), ...(jwt && { jwt }) } : undefined;
+  };
+  // All hosts behind a Gateway share it: a change of one of their routes looks at no policy.
+  const ofGateways = map(g, api.gateways, { name: 'GatewaySecurity' }, (ctx, { key, ref, className }) => {
+    const holding = holdingAt(ctx, { gateway: ref, gatewayClass: className }, 'certificate');
+    return holding && { key, holding };
+  });
   const hostRoutes = map(g, api.hostRoutes, { name: 'AuthorizedHostRoutes' }, (ctx, host) => {
-    const place = gatewayPlace(ctx, host.scope);
-    const authorization = place && security.at(ctx, place, 'certificate');
-    const jwt = place && authentication.at(ctx, place);
-    return authorization || jwt ? { ...host, ...(authorization && { authorization }), ...(jwt && { jwt }) } : host;
+    const found = ctx.fetchOne(ofGateways, host.scope);
+    return found ? { ...host, ...found.holding } : host;
   });
   const authorized = <P extends ServicePlace>(ctx: Ctx, service: P): P => {
     const place = gatewayPlace(ctx, service.scope);
     if (!place) return service;
-    const here = { ...place, ...targetOf(service.origin) };
-    const authorization = security.at(ctx, here, 'filter-state');
-    const jwt = authentication.at(ctx, here);
-    return authorization || jwt ? { ...service, ...(authorization && { authorization }), ...(jwt && { jwt }) } : service;
+    const holding = holdingAt(ctx, { ...place, ...targetOf(service.origin) }, 'filter-state');
+    return holding ? { ...service, ...holding } : service;
   };
   const serviceScopes = map(g, api.serviceScopes, { name: 'AuthorizedServiceScopes' }, authorized);
   const waypointListeners = map(g, api.waypointListeners, { name: 'AuthorizedWaypointListeners' }, (ctx, listener) => ({

@@ -6,12 +6,13 @@
  * Encoded when the first proxy of a place asks, once for all of the place, and kept as long as the endpoints stay.
  */
 import type { Endpoints, Place } from '../ir/backend.ts';
+import { remembered } from './remembered.ts';
 import { type XdsResource, versionOf } from './resource.ts';
 import type { ScopeView } from './store.ts';
 import { encodeEndpoints } from './translate/cluster.ts';
 
-const bytesOf = new WeakMap<Endpoints, Map<string, Pick<XdsResource, 'version' | 'bytes'>>>();
-const resourcesOf = new WeakMap<XdsResource, Map<string, XdsResource>>();
+const bytesOf = remembered((_: Endpoints) => new Map<string, Pick<XdsResource, 'version' | 'bytes'>>());
+const resourcesOf = remembered((_: XdsResource) => new Map<string, XdsResource>());
 
 /** The view of a proxy that runs in `place`. */
 export function placedView(view: ScopeView, place: Place): ScopeView {
@@ -27,9 +28,9 @@ export function placedView(view: ScopeView, place: Place): ScopeView {
 
 function placed(resource: XdsResource, endpoints: Endpoints, place: Place): XdsResource {
   const key = groupOf(endpoints, place);
-  return remembered(resourcesOf, resource, key, () => ({
+  return atKey(resourcesOf(resource), key, () => ({
     ...resource,
-    ...remembered(bytesOf, endpoints, key, () => {
+    ...atKey(bytesOf(endpoints), key, () => {
       const bytes = encodeEndpoints(endpoints, place);
       return { bytes, version: versionOf(bytes) };
     }),
@@ -41,9 +42,7 @@ function groupOf({ prefers }: Endpoints, { zone = '', node = '' }: Place): strin
   return prefers === 'node' ? `${zone}/${node}` : zone;
 }
 
-function remembered<K extends object, V>(memory: WeakMap<K, Map<string, V>>, of: K, key: string, make: () => V): V {
-  let values = memory.get(of);
-  if (!values) memory.set(of, (values = new Map()));
+function atKey<V>(values: Map<string, V>, key: string, make: () => V): V {
   let value = values.get(key);
   if (value === undefined) values.set(key, (value = make()));
   return value;

@@ -9,6 +9,7 @@ import type { JwtAuthentication } from '../../ir/jwt.ts';
 import type { RoutePolicies } from '../../ir/policy.ts';
 import type { WeightedBackend } from '../../ir/route.ts';
 import type { Any } from '../proto/index.ts';
+import { remembered } from '../remembered.ts';
 import { buffer } from './buffer.ts';
 import { cors } from './cors.ts';
 import { customAuthorization, externalAuth } from './ext-authz.ts';
@@ -31,7 +32,7 @@ export interface PolicyFilter {
   readonly forRoute?: (policies: RoutePolicies) => Any | undefined;
   /** Configuration of a share of a route's traffic; undefined when the backend does not concern the filter. */
   readonly forBackend?: (backend: WeightedBackend) => Any | undefined;
-  /** Configuration of everything in a scope: what holds for whoever sends there, whichever route it takes. */
+  /** Configuration of everything in a scope: what holds for whoever sends there, whichever route it takes. By one of the two, not by both together. */
   readonly forScope?: (security: ScopeSecurity) => Any | undefined;
 }
 
@@ -56,12 +57,22 @@ export const policyFilters: readonly PolicyFilter[] = [
   endpointPicker, // sees requests as model servers get them, and only those that nothing before refused
 ];
 
-/** What the security of a scope configures on its RouteConfiguration, by the name of the filter. */
-export function scopeFilterConfigs(security: ScopeSecurity): Readonly<Record<string, Any>> {
+type FilterConfigs = Readonly<Record<string, Any>>;
+
+function configsOf(security: ScopeSecurity): FilterConfigs {
   return Object.fromEntries(
     policyFilters.flatMap((filter) => {
       const config = filter.forScope?.(security);
       return config ? [[filter.name, config]] : [];
     }),
   );
+}
+
+// Every host behind a Gateway has them, and each change of a route makes the scope of its host anew.
+const ofAuthorization = remembered((authorization: Authorization) => configsOf({ authorization }));
+const ofTokens = remembered((jwt: JwtAuthentication) => configsOf({ jwt }));
+
+/** What the security of a scope configures on its RouteConfiguration, by the name of the filter. */
+export function scopeFilterConfigs({ authorization, jwt }: ScopeSecurity): FilterConfigs {
+  return { ...(authorization && ofAuthorization(authorization)), ...(jwt && ofTokens(jwt)) };
 }

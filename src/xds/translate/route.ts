@@ -33,6 +33,7 @@ import {
   type StringMatcher,
   type WeightedCluster_ClusterWeight,
 } from '../proto/index.ts';
+import { remembered } from '../remembered.ts';
 import { directResponse } from './direct-response.ts';
 import { duration, headersToAdd, headersToRemove } from './values.ts';
 
@@ -63,15 +64,15 @@ function bufferLimit({ transformation: t }: RoutePolicies): Pick<Route, 'request
   return t?.request?.buffered || t?.response?.buffered ? { request_body_buffer_limit: { value: limits.bodyBytes } } : {};
 }
 
-/** What each policy filter does on a route: only those that its policies concern. */
-function filterConfigs(policies: RoutePolicies): Record<string, Any> {
+/** What each policy filter does on a route: only those that its policies concern. The same for all matches of a rule, and as long as that lives. */
+const filterConfigs = remembered((policies: RoutePolicies): Readonly<Record<string, Any>> => {
   const configs: Record<string, Any> = {};
   for (const filter of policyFilters) {
     const config = filter.forRoute?.(policies);
     if (config) configs[filter.name] = config;
   }
   return configs;
-}
+});
 
 function routeMatch(match: HttpMatch): RouteMatch {
   const headers = match.headers.map(headerMatcher);
