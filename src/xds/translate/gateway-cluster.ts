@@ -109,16 +109,13 @@ function ownEndpoints(ctx: Ctx, ir: GatewayClusterInputs, scope: string, name: s
     return address === undefined ? near : { cluster: name, endpoints: [{ address, port: tcpPortOfCluster(name) ?? 0 }] };
   }
   const all = near ?? ctx.fetchOne(ir.endpoints, name);
+  if (!all) return undefined;
   const { hboneWorkloads } = ir;
-  return (
-    all && {
-      ...all,
-      endpoints: all.endpoints.map((endpoint) => {
-        const workloads = ctx.fetch(hboneWorkloads.collection, { index: hboneWorkloads, is: endpoint.address });
-        return workloads.length > 0 ? { ...endpoint, tunnel: identitiesOf(workloads, sender.trustDomains) } : endpoint;
-      }),
-    }
-  );
+  const endpoints = all.endpoints.map((endpoint) => {
+    const workloads = ctx.fetch(hboneWorkloads.collection, { index: hboneWorkloads, is: endpoint.address });
+    return workloads.length > 0 ? { ...endpoint, tunnel: identitiesOf(workloads, sender.trustDomains) } : endpoint;
+  });
+  return endpoints.some((e) => e.tunnel) ? { ...all, endpoints } : near;
 }
 
 /** Each endpoint is close to its zone. What the Service says of distribution stays. */
