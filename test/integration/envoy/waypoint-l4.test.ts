@@ -146,6 +146,20 @@ describe('a TLSRoute of a Service', () => {
     expect(await line).toBe(true);
   });
 
+  test('is no bottleneck: connections of all Services go the same way, more than a cluster takes unless told', async () => {
+    await gateway.write('routes.yaml', tls);
+    await eventually('the route holds', async () => (await reached(443, { servername: 'other.example.com' })) === 'secure-other');
+    const seen = new Map<string, number>();
+    for (let i = 0; i < 22; i++) {
+      const names = i % 2 === 0 ? 'other.example.com' : 'example.com';
+      // None is closed before the end of all tests.
+      for (const name of await Promise.all(Array.from({ length: 50 }, () => reached(443, { servername: names }))))
+        seen.set(name, (seen.get(name) ?? 0) + 1);
+    }
+    expect(Object.fromEntries(seen)).toEqual({ 'secure-other': 550, secure: 550 });
+    await gateway.remove('routes.yaml');
+  });
+
   test('stands behind policies, which see identity, address and server name', async () => {
     const policy = (rule: string): string => `---
 apiVersion: security.istio.io/v1
