@@ -1,4 +1,7 @@
 /** Istio's own formats of access logs. */
+import { peerPrincipalState } from '../ir/authorization.ts';
+
+const peer = `%FILTER_STATE(${peerPrincipalState}:PLAIN)%`;
 
 /** Text as Istio has it for access logs, with the identity of the client at its end. */
 export const defaultFormat =
@@ -6,7 +9,7 @@ export const defaultFormat =
   '%CONNECTION_TERMINATION_DETAILS% "%UPSTREAM_TRANSPORT_FAILURE_REASON%" %BYTES_RECEIVED% %BYTES_SENT% %DURATION% ' +
   '%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" "%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" ' +
   '"%UPSTREAM_HOST%" %UPSTREAM_CLUSTER% %UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% ' +
-  '%REQUESTED_SERVER_NAME% %ROUTE_NAME% %FILTER_STATE(io.istio.peer_principal:PLAIN)%\n';
+  `%REQUESTED_SERVER_NAME% %ROUTE_NAME% ${peer}\n`;
 
 /** The same as JSON. */
 export const defaultFields: Readonly<Record<string, string>> = {
@@ -34,5 +37,5 @@ export const defaultFields: Readonly<Record<string, string>> = {
   downstream_remote_address: '%DOWNSTREAM_REMOTE_ADDRESS%',
   requested_server_name: '%REQUESTED_SERVER_NAME%',
   route_name: '%ROUTE_NAME%',
-  peer_principal: '%FILTER_STATE(io.istio.peer_principal:PLAIN)%',
+  peer_principal: peer,
 };
