@@ -63,7 +63,9 @@ export function internalCluster(listener: string): Cluster {
     },
     transport_socket: {
       name: 'envoy.transport_sockets.internal_upstream',
-      typed_config: any('envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport', { transport_socket: rawBuffer }),
+      typed_config: any('envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport', {
+        transport_socket: rawBuffer,
+      }),
     },
   };
 }

@@ -10,10 +10,7 @@ import { type ConfigListenerFilter, RBAC_Action } from '../proto/index.ts';
  */
 export function networkRbacFilters(authorization: Authorization): readonly ConfigListenerFilter[] {
   const { custom, ...rest } = tcpAuthorization(authorization);
-  return [
-    ...(custom?.enforced ? askFilters(custom, authorization.identity) : []),
-    ...rbacSteps(rest).map((rules) => networkRbac(rules)),
-  ];
+  return [...(custom?.enforced ? askFilters(custom, authorization.identity) : []), ...rbacSteps(rest).map((rules) => networkRbac(rules))];
 }
 
 /** A provider that speaks HTTP cannot be asked about a connection: what it would be asked about is denied. */
