@@ -11,8 +11,8 @@ import { type XdsResource, versionOf } from './resource.ts';
 import type { ScopeView } from './store.ts';
 import { encodeEndpoints } from './translate/cluster.ts';
 
-const bytesOf = remembered((_: Endpoints) => new Map<string, Pick<XdsResource, 'version' | 'bytes'>>());
-const resourcesOf = remembered((_: XdsResource) => new Map<string, XdsResource>());
+const bytesOf = remembered<Endpoints, Map<string, Pick<XdsResource, 'version' | 'bytes'>>>(() => new Map());
+const resourcesOf = remembered<XdsResource, Map<string, XdsResource>>(() => new Map());
 
 /** The view of a proxy that runs in `place`. */
 export function placedView(view: ScopeView, place: Place): ScopeView {
