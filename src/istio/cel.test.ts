@@ -11,6 +11,8 @@ test.each([
   "xds.cluster_name.contains('echo') && -connection.requested_server_name.size != 1",
   'true ? 1 : false ? 2 : 3',
   '!!(true ? true : false) && --1 == 1',
+  `1${' + 1'.repeat(25)} == 26`,
+  Array.from({ length: 500 }, () => "request.headers['a'] == 'b'").join(' || '),
 ])('%s', (text) => {
   expect(celProblem(text)).toBeUndefined();
 });
@@ -32,6 +34,12 @@ test.each([
   ['!-response.code', 'has -, where'],
   ['true ? true ? 1 : 2 : 3', 'where : should be'],
   ['request.in == 1', 'after a dot'],
+  // Envoy builds no deeper tree than 32.
+  [`1${' + 1'.repeat(40)} == 41`, 'nested too deeply'],
+  [`request${'.a'.repeat(40)} == 1`, 'nested too deeply'],
+  [`${'true ? 1 : '.repeat(40)}2 == 2`, 'nested too deeply'],
+  ['response.code == 9223372036854775808', 'too large'],
+  ['true || '.repeat(20_000), 'has more than 100000 characters'],
 ])('%s: %s', (text, problem) => {
   expect(celProblem(text)).toContain(problem);
 });

@@ -35,6 +35,7 @@ export function celProblem(text: string): string | undefined {
 }
 
 function tokensOf(text: string): readonly string[] {
+  if (text.length > longest) throw new Error(`has more than ${longest} characters`);
   const tokens: string[] = [];
   token.lastIndex = 0;
   const end = text.trimEnd().length;
@@ -47,94 +48,111 @@ function tokensOf(text: string): readonly string[] {
   return tokens;
 }
 
-/** By recursive descent; a function for each rule of the grammar. Throws what is wrong. */
+/** How deep a tree Envoy builds, and how deep an expression may stand in others, both a little less than it does; and how long one may be. */
+const deepest = 30;
+const longest = 100_000;
+
+/** By recursive descent; a function for each rule of the grammar, which returns the height of the tree that it comes to. Throws what is wrong. */
 function parse(tokens: readonly string[]): void {
   let at = 0;
   let depth = 0;
-  expression();
+  const height = expression();
   if (peek() !== undefined) throw new Error(`has something left over: ${peek()}`);
+  if (height > deepest) throw new Error('is nested too deeply');
 
-  function expression(): void {
-    if (++depth > 50) throw new Error('is nested too deeply');
-    operators(0);
+  function expression(): number {
+    if (++depth > deepest) throw new Error('is nested too deeply');
+    let height = operators(0);
     if (take('?')) {
-      operators(0);
+      const yes = operators(0);
       expect(':');
-      expression();
+      height = 1 + Math.max(height, yes, expression());
     }
     depth--;
+    return height;
   }
 
-  function operators(level: number): void {
+  function operators(level: number): number {
     const ofLevel = binary[level];
     if (!ofLevel) return unary();
-    operators(level + 1);
+    const heights = [operators(level + 1)];
     while (ofLevel.includes(peek() ?? '')) {
       at++;
-      operators(level + 1);
+      heights.push(operators(level + 1));
     }
+    // Chains of || and && become balanced trees, any other leans to the left.
+    if (level < 2) return heights.reduce((a, b) => Math.max(a, b)) + Math.ceil(Math.log2(heights.length));
+    return heights.reduce((left, right) => 1 + Math.max(left, right));
   }
 
   /** One of the two, as often as one likes. */
-  function unary(): void {
+  function unary(): number {
     const sign = peek();
-    if (sign === '!' || sign === '-') while (take(sign));
-    primary();
+    const signed = sign === '!' || sign === '-';
+    if (signed) while (take(sign));
+    let height = primary() + (signed ? 1 : 0);
     for (;;) {
       if (take('[')) {
-        expression();
+        height = 1 + Math.max(height, expression());
         expect(']');
       } else if (take('.')) {
         const name = field();
-        if (take('(')) call(name);
-      } else return;
+        height = 1 + (take('(') ? Math.max(height, argumentOf(name)) : height);
+      } else return height;
     }
   }
 
-  function call(name: string): void {
-    if (!methods.has(name)) throw new Error(`calls ${name}, which is not among ${[...methods].join(', ')}`);
+  function argumentOf(method: string): number {
+    if (!methods.has(method)) throw new Error(`calls ${method}, which is not among ${[...methods].join(', ')}`);
     const argument = peek() ?? '';
-    expression();
+    const height = expression();
     expect(')');
-    if (name !== 'matches') return;
+    if (method !== 'matches') return height;
     if (!/^["']/.test(argument)) throw new Error('matches takes a literal');
     try {
       RE2JS.compile(argument.slice(1, -1).replaceAll(/\\([\\"'])/g, '$1'));
     } catch {
       throw new Error(`has a regular expression that RE2 does not take: ${argument}`);
     }
+    return height;
   }
 
-  function primary(): void {
+  function primary(): number {
     const first = next();
-    if (first === '(') {
-      expression();
-      return expect(')');
-    }
+    if (first === '(') return within(')');
     if (first === '[') {
-      if (take(']')) return;
-      do expression();
-      while (take(','));
-      return expect(']');
+      if (take(']')) return 1;
+      let height = expression();
+      while (take(',')) height = Math.max(height, expression());
+      expect(']');
+      return 1 + height;
     }
-    if (/^[\d"']/.test(first) || first === 'true' || first === 'false' || first === 'null') return;
+    if (/^\d+$/.test(first) && BigInt(first) >= 2n ** 63n) throw new Error(`has ${first}, which is too large for a number`);
+    if (/^[\d"']/.test(first) || first === 'true' || first === 'false' || first === 'null') return 1;
     if (first === 'has' && take('(')) return presence();
-    if (first === 'size' && take('(')) {
-      expression();
-      return expect(')');
-    }
+    if (first === 'size' && take('(')) return 1 + within(')');
     if (!roots.has(first)) throw new Error(`has ${first}, where one of ${[...roots].join(', ')} should be`);
+    return 1;
+  }
+
+  function within(end: string): number {
+    const height = expression();
+    expect(end);
+    return height;
   }
 
   /** What `has` takes: a name after a dot, and no index. */
-  function presence(): void {
+  function presence(): number {
     const root = next();
     if (!roots.has(root)) throw new Error(`has ${root} in has(), where one of ${[...roots].join(', ')} should be`);
+    let height = 1;
     do {
       expect('.');
       field();
+      height++;
     } while (peek() === '.');
     expect(')');
+    return height;
   }
 
   function field(): string {
