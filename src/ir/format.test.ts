@@ -32,6 +32,10 @@ test.each([
   ['%START_TIME:5%', /write it as/],
   ['%PATH(x)%', /write it as/],
   ['%FILTER_STATE(a:FIELD)%', /write it as/],
+  ['%METADATA(a:b)%', /write it as/],
+  // Envoy finds no command in what has a line break.
+  ['%DYNAMIC_METADATA(a\nb)%', /write it as/],
+  ['%START_TIME(%Y\n)%', /write it as/],
 ])('%s is refused', (text, why) => {
   expect(formatProblem(text)).toMatch(why);
 });

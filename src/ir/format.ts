@@ -21,16 +21,16 @@ const operators = (names: readonly string[], suffix: RegExp, example = ''): read
 export const formatOperators: ReadonlyMap<string, Operator> = new Map([
   ...operators(['REQ', 'RESP', 'TRAILER'], new RegExp(`^\\(${header}(?:\\?${header})?\\)(?::[0-9]{1,5})?$`), '(X-Name)'),
   ...operators(['QUERY_PARAM'], /^\([^()%\s]+\)(?::[0-9]{1,5})?$/, '(name)'),
-  ...operators(['DYNAMIC_METADATA', 'CLUSTER_METADATA'], /^\([^()%]+\)(?::[0-9]{1,5})?$/, '(namespace:key)'),
+  ...operators(['DYNAMIC_METADATA', 'CLUSTER_METADATA'], /^\([^()%\n]+\)(?::[0-9]{1,5})?$/, '(namespace:key)'),
   ...operators(
     ['METADATA'],
-    /^\((?:DYNAMIC|CLUSTER|ROUTE|UPSTREAM_HOST|LISTENER|VIRTUAL_HOST|LISTENER_FILTER_CHAIN):[^()%]+\)(?::[0-9]{1,5})?$/,
+    /^\((?:DYNAMIC|CLUSTER|ROUTE|UPSTREAM_HOST|LISTENER|VIRTUAL_HOST|LISTENER_FILTER_CHAIN):[^()%\n]+\)(?::[0-9]{1,5})?$/,
     '(CLUSTER:namespace:key)',
   ),
   ...operators(['FILTER_STATE'], /^\([^()%:\s]+(?::PLAIN)?\)(?::[0-9]{1,5})?$/, '(key:PLAIN)'),
   ...operators(
     ['START_TIME', 'START_TIME_LOCAL', 'EMIT_TIME', 'DOWNSTREAM_PEER_CERT_V_START', 'DOWNSTREAM_PEER_CERT_V_END'],
-    /^(?:\([^()]+\))?$/,
+    /^(?:\([^()\n]+\))?$/,
     '(%Y-%m-%d)',
   ),
   ...operators(['PATH'], /^(?:\((?:WQ|NQ)\))?(?::[0-9]{1,5})?$/),
