@@ -97,7 +97,14 @@ export function envoyBootstrap(o: BootstrapOptions): EnvoyJson {
     layered_runtime: {
       layers: [
         // Regular expressions of users pass through RE2 in the controller first; Envoy's own limit of 100 would refuse whole resources.
-        { name: 'static', static_layer: { 're2.max_program_size.error_level': 32_768 } },
+        // Between listeners of ours the end of an answer would be taken for a reset, and the answer lost with it.
+        {
+          name: 'static',
+          static_layer: {
+            're2.max_program_size.error_level': 32_768,
+            'envoy.reloadable_features.enable_send_rst_on_user_space_socket': false,
+          },
+        },
         { name: 'admin', admin_layer: {} },
       ],
     },

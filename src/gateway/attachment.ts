@@ -45,6 +45,8 @@ export interface AttachedListener {
   readonly hosts: readonly string[];
   /** False when the listener cannot be programmed: the route counts as attached all the same. */
   readonly valid: boolean;
+  /** The port of a Service says nothing of its protocol, and the route, which is for HTTP, names it: that is what it speaks. */
+  readonly declares?: true;
   /** Set for a consumer route: only clients of this namespace are served by it. */
   readonly clientNamespace?: string;
 }

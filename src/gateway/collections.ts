@@ -48,7 +48,7 @@ import { type RouteInputs, routeCollections } from './routes.ts';
 import { type ClusterUse, type ServedRoute, hostRoutesKey, serveRoute } from './served-route.ts';
 import { serviceBackends } from './service-backend.ts';
 import { serviceParents } from './service-parent.ts';
-import { type ServicePort, servicePorts, serviceScopes } from './service-scopes.ts';
+import { type ServicePort, type UndeclaredCluster, servicePorts, serviceScopes } from './service-scopes.ts';
 import { type KeyPair, tlsSecrets } from './tls-secret.ts';
 import { type ServiceView, namespaceViews, serviceViews } from './views.ts';
 
@@ -90,6 +90,8 @@ export interface GatewayApi {
   readonly hostRoutes: Collection<HostRoutes>;
   readonly waypointListeners: Collection<WaypointListener>;
   readonly serviceScopes: Collection<ServiceScope>;
+  /** By `scope|cluster`. */
+  readonly undeclaredClusters: Collection<UndeclaredCluster>;
   /** For the writer of statuses. */
   readonly rules: Collection<RouteRules<RuleOutcome>>;
   readonly parents: Collection<RouteParents>;

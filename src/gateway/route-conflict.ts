@@ -4,7 +4,7 @@
  *
  *   [GRPCRoutes of a listener] + [its HTTPRoutes] -> by age, each against those accepted before it -> [Conflict]
  *
- * A port of a Service that declares nothing speaks HTTP once an HTTPRoute or GRPCRoute has it; a TLSRoute or TCPRoute then cannot (GEP-1294).
+ * A port of a Service that declares nothing speaks HTTP once an HTTPRoute or GRPCRoute names it; a TLSRoute or TCPRoute then cannot (GEP-1294).
  */
 import { type ObjectRef, describeRef } from '../ir/object-ref.ts';
 import { compareOrder } from '../ir/precedence.ts';
@@ -68,19 +68,19 @@ function settle(ctx: Ctx, conflicts: Collection<Conflict>, route: RouteParents, 
   return { ...parent, listeners, acceptance: condition.hostnameConflict(why) };
 }
 
-/** Routes for HTTP, by `scope|chain` of the ports of Services. */
+/** Routes for HTTP, by `scope|chain` of the ports of Services that speak HTTP because they say so. */
 export interface HttpRoutesOfServices {
   readonly parents: Collection<RouteParents>;
-  readonly byServiceChain: Index<RouteParents>;
+  readonly byDeclaredChain: Index<RouteParents>;
 }
 
 /** A TLSRoute or TCPRoute without the ports of Services that routes for HTTP have. */
-export function besideHttp(ctx: Ctx, { parents, byServiceChain }: HttpRoutesOfServices, route: RouteParents): RouteParents {
+export function besideHttp(ctx: Ctx, { parents, byDeclaredChain }: HttpRoutesOfServices, route: RouteParents): RouteParents {
   if (route.parents.every((p) => p.listeners.every((l) => l.listener !== undefined))) return route;
   const settled = route.parents.map((parent): ParentAttachment => {
     const lost = parent.listeners.flatMap((listener) => {
       if (listener.listener !== undefined) return [];
-      const [winner] = ctx.fetch(parents, { index: byServiceChain, is: `${parent.gateway}|${listener.chain}` });
+      const [winner] = ctx.fetch(parents, { index: byDeclaredChain, is: `${parent.gateway}|${listener.chain}` });
       return winner ? [{ listener, winner }] : [];
     });
     const [first] = lost;

@@ -48,7 +48,7 @@ export interface Routes {
   readonly l4Rules: Collection<RouteRules<L4Rule>>;
   readonly l4Parents: Collection<RouteParents>;
   /** `parents` by `scope|chain` of the ports of Services where they serve. */
-  readonly byServiceChain: Index<RouteParents>;
+  readonly byDeclaredChain: Index<RouteParents>;
 }
 
 /** The sources with the names of their kinds. */
@@ -102,17 +102,17 @@ export function routeCollections(g: Graph, inputs: RouteInputs, backends: RuleIn
     rulesOf<UDPRoute, L4Rule>(g, 'UDPRoute', inputs.udpRoutes, backends, translateL4Rule),
   ];
   const parents = join(g, { name: 'RouteParents' }, [...settled, ...(ofIngress ? [ofIngress.parents] : [])]);
-  const byServiceChain = parents.index('service chain', serviceChainsOf);
+  const byDeclaredChain = parents.index('declared chain', declaredChainsOf);
 
   const l4Parents = [
     candidatesOf(g, 'TLSRoute', inputs.tlsRoutes, attachment),
     candidatesOf(g, 'TCPRoute', inputs.tcpRoutes, attachment),
     candidatesOf(g, 'UDPRoute', inputs.udpRoutes, attachment),
-  ].map((c) => map(g, c.candidates, { name: `${c.kind}Parents` }, (ctx, route) => besideHttp(ctx, { parents, byServiceChain }, route)));
+  ].map((c) => map(g, c.candidates, { name: `${c.kind}Parents` }, (ctx, route) => besideHttp(ctx, { parents, byDeclaredChain }, route)));
   return {
     rules: join(g, { name: 'RouteRules' }, [http, grpc, ...(ofIngress ? [ofIngress.rules] : [])]),
     parents,
-    byServiceChain,
+    byDeclaredChain,
     fulfilled: map(g, fulfilments, { name: 'FulfilledDelegations' }, (_ctx, { key }) => ({ key })),
     l4Rules: join(g, { name: 'L4RouteRules' }, l4Rules),
     l4Parents: join(g, { name: 'L4RouteParents' }, l4Parents),
@@ -132,10 +132,8 @@ function rulesOf<R extends RouteObject, Outcome extends RuleOutcome>(
   );
 }
 
-function serviceChainsOf(route: RouteParents): readonly string[] {
-  return [
-    ...new Set(route.parents.flatMap((p) => p.listeners.flatMap((l) => (l.listener === undefined ? [`${p.gateway}|${l.chain}`] : [])))),
-  ];
+function declaredChainsOf(route: RouteParents): readonly string[] {
+  return [...new Set(route.parents.flatMap((p) => p.listeners.flatMap((l) => (l.declares ? [`${p.gateway}|${l.chain}`] : []))))];
 }
 
 /** Routes of a kind where they attach by themselves, whatever other kinds are there. */

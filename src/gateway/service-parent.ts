@@ -29,10 +29,7 @@ export function serviceParents(bound: Collection<BoundService>): ServiceParents 
   return { bound, byParent };
 }
 
-/**
- * True when the port speaks a form of HTTP, by its declaration: sniffing would stall protocols in which the server speaks first.
- * A port without declaration speaks HTTP when a route for HTTP names it.
- */
+/** True when the port speaks a form of HTTP, by its declaration. A port without one speaks HTTP when a route for HTTP names it. */
 export function speaksHttp(port: MeshPort): boolean {
   return port.protocol === 'http' || port.protocol === 'http2' || port.protocol === 'grpc' || port.protocol === 'grpc-web';
 }
@@ -63,11 +60,14 @@ interface Carried {
 
 const http: Carried = {
   protocol: 'HTTP',
-  fits: (port, named) => speaksHttp(port) || (named && port.protocol === 'auto'),
+  fits: (port) => speaksHttp(port) || port.protocol === 'auto',
   remedy: 'set appProtocol: http, begin their names with http, or name the port in parentRefs',
 };
 
-/** What the kinds of routes carry. A port without declaration is what the route says that names it. */
+/**
+ * What the kinds of routes carry. A port without declaration is what the route says that names it; one for HTTP that does not holds for what turns
+ * out to be HTTP.
+ */
 const carries: Readonly<Record<string, Carried>> = {
   HTTPRoute: http,
   GRPCRoute: http,
@@ -118,12 +118,13 @@ function attachAt({ waypoint, service }: BoundService, route: AttachingRoute, pa
     return { parentRef, gateway: waypoint, listeners: [], acceptance: condition.notAllowed(why) };
   }
   const hosts = route.hostnames?.length ? [...new Set(route.hostnames.map((h) => h.toLowerCase()))] : [anyHost];
-  const listeners = ports.map(({ port }): AttachedListener => ({
+  const listeners = ports.map(({ port, protocol }): AttachedListener => ({
     chain: serviceChain(`${service.kind}/${service.key}`, port),
     owner: anyHost,
     entry: { scheme: 'http', port },
     hosts,
     valid: true,
+    ...(carried === http && protocol === 'auto' && explicit && { declares: true }),
     ...(route.namespace !== service.namespace && { clientNamespace: route.namespace }),
   }));
   return { parentRef, gateway: waypoint, listeners, acceptance: condition.accepted };

@@ -2,8 +2,9 @@
  * What the proxies of waypoints serve.
  *
  *   BoundServices ──> ServicePorts, by address and port ─┬─ HTTP ─> ServiceScopes <── routes of Services and waypoints, TrafficPolicies
- *                          │                             └─ TCP ──> TcpServices <── TLSRoutes, TCPRoutes (l4-collections.ts)
- *                          │                                            └──> WaypointListeners <── Gateways
+ *                          │                             ├─ TCP ──> TcpServices <── TLSRoutes, TCPRoutes (l4-collections.ts)
+ *                          │                             │              └──> WaypointListeners <── Gateways
+ *                          │                             └─ unknown ─> both
  *                          └─> Clusters and their uses: the default goes to the Service itself, by its endpoints
  */
 import { BlockList, isIP } from 'node:net';
@@ -40,7 +41,8 @@ export interface ServicePort {
   readonly chain: string;
   readonly addresses: readonly string[];
   readonly port: number;
-  readonly protocol: 'http' | 'tls' | 'tcp';
+  /** `auto`: nobody said so, neither the port nor a route for HTTP. */
+  readonly protocol: 'http' | 'tls' | 'tcp' | 'auto';
   /** Of the service; may begin with `*.`. */
   readonly host: string;
   readonly cluster: Cluster;
@@ -52,7 +54,7 @@ export function servicePorts(
   g: Graph,
   bound: Collection<BoundService>,
   { services, backendTls }: { readonly services: Collection<ServiceView>; readonly backendTls: BackendTlsPolicies },
-  { parents, byServiceChain }: HttpRoutesOfServices,
+  { parents, byDeclaredChain }: HttpRoutesOfServices,
 ): Collection<ServicePort> {
   return flatMap(g, bound, { name: 'ServicePorts', key: (p: ServicePort) => p.key }, (ctx, { waypoint, service }) =>
     service.ports.flatMap((port): ServicePort[] => {
@@ -63,7 +65,7 @@ export function servicePorts(
       const cluster = port.protocol === 'tls' ? passthroughCluster(ctx, backendTls, plain) : plain;
       const chain = serviceChain(`${service.kind}/${service.key}`, port.port);
       const key = `${waypoint}|${chain}`;
-      const http = speaksHttp(port) || (port.protocol === 'auto' && ctx.fetch(parents, { index: byServiceChain, is: key }).length > 0);
+      const declared = port.protocol === 'auto' && ctx.fetch(parents, { index: byDeclaredChain, is: key }).length > 0;
       return [
         {
           key,
@@ -71,7 +73,7 @@ export function servicePorts(
           chain,
           addresses: cluster.discovery?.from === 'original-destination' ? service.addresses.filter(isReachable) : service.addresses,
           port: port.port,
-          protocol: http ? 'http' : port.protocol === 'tls' ? 'tls' : 'tcp',
+          protocol: declared || speaksHttp(port) ? 'http' : carriedBy(port),
           host: service.host,
           cluster,
           origin: service.origin,
@@ -79,6 +81,11 @@ export function servicePorts(
       ];
     }),
   );
+}
+
+/** What a port carries that does not say that it speaks HTTP. */
+function carriedBy({ protocol }: MeshPort): ServicePort['protocol'] {
+  return protocol === 'tls' || protocol === 'auto' ? protocol : 'tcp';
 }
 
 /** Whoever asks for one of these would have the proxy dial itself, or its node. */
@@ -104,7 +111,14 @@ export interface ServiceScopeInputs {
   readonly policiesByTarget: Index<Policy<RoutePolicies>>;
 }
 
+/** The cluster of a port of which nobody said what it speaks, at one waypoint. */
+export interface UndeclaredCluster {
+  /** `scope|cluster`. */
+  readonly key: string;
+}
+
 export interface WaypointCollections {
+  readonly undeclaredClusters: Collection<UndeclaredCluster>;
   readonly waypointListeners: Collection<WaypointListener>;
   readonly serviceScopes: Collection<ServiceScope>;
 }
@@ -118,10 +132,13 @@ export function serviceScopes(g: Graph, inputs: ServiceScopeInputs): WaypointCol
     { name: 'ServicePortsByPlace' },
     ports.index('place', (p) => p.addresses.map((address) => `${p.scope}|${p.port}|${address}`)),
   );
+  /** A TLSRoute or TCPRoute says that a port speaks no HTTP. */
+  const isUnknown = (ctx: Ctx, { protocol, scope, chain }: ServicePort): boolean =>
+    protocol === 'auto' && inputs.bindingsAt(ctx, scope, chain).length === 0;
   const scopes = map(g, byPlace, { name: 'ServiceScopes' }, (ctx, { key, items }): ServiceScope | undefined => {
     const [place, ...others] = servedOf(items);
     const address = key.slice(key.lastIndexOf('|') + 1);
-    if (place?.protocol !== 'http') return undefined;
+    if (place?.protocol !== 'http' && !(place && isUnknown(ctx, place))) return undefined;
     const at = (chain: string) => ctx.fetch(routes, { index: byChain, is: `${place.scope}|${chain}` });
     const routesOf = (port: ServicePort, host: string): ServiceRoutes => ({
       host,
@@ -148,7 +165,8 @@ export function serviceScopes(g: Graph, inputs: ServiceScopeInputs): WaypointCol
       return address.includes('/') ? { scope, address, port, origin, http: true, backends: [], tls: [] } : undefined;
     }
     const bindings = inputs.bindingsAt(ctx, place.scope, place.chain);
-    return { scope, address, port, origin, ...tcpRoutes(place, others, bindings) };
+    const detect = isUnknown(ctx, place) && ({ detect: true } as const);
+    return { scope, address, port, origin, ...detect, ...tcpRoutes(place, others, bindings) };
   });
   const httpByPort = ports.index('http port', (p) => (p.protocol === 'http' ? [`${p.scope}|${p.port}`] : []));
   const tcpByScope = tcp.index('scope', (t) => [t.scope]);
@@ -165,7 +183,10 @@ export function serviceScopes(g: Graph, inputs: ServiceScopeInputs): WaypointCol
       origins: own.map((l) => ({ ...view.ref, section: l.name })),
     };
   });
-  return { waypointListeners: listeners, serviceScopes: scopes };
+  const undeclared = map(g, ports, { name: 'UndeclaredClusters' }, (_ctx, { protocol, scope, cluster }): UndeclaredCluster | undefined =>
+    protocol === 'auto' ? { key: `${scope}|${cluster.name}` } : undefined,
+  );
+  return { waypointListeners: listeners, serviceScopes: scopes, undeclaredClusters: undeclared };
 }
 
 /** What speaks HTTP at an address within a range of another: without chains of their own, the range would have their connections. */

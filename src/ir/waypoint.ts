@@ -3,6 +3,8 @@
  *
  *   [WaypointListener] -> TCP: [TcpService] by address and port
  *                      -> anything else: HTTP, [ServiceScope] by address and port
+ *
+ * A port of which nobody knows what it speaks is both.
  */
 import type { Authorization } from './authorization.ts';
 import type { JwtAuthentication } from './jwt.ts';
@@ -23,7 +25,7 @@ export interface ServicePlace {
   readonly origin: ObjectRef;
 }
 
-/** A port that speaks HTTP, with its routes. */
+/** A port that speaks HTTP, or may do so, with its routes. */
 export interface ServiceScope extends ServicePlace {
   /** One, unless hosts of a ServiceEntry share an address: then by the host that requests name. */
   readonly services: readonly ServiceRoutes[];
@@ -45,6 +47,8 @@ export interface ServiceRoutes {
 export interface TcpService extends ServicePlace {
   /** Connections are HTTP, and its scope has their routes. */
   readonly http?: true;
+  /** Nobody said what it speaks: its scope has the routes of connections whose first bytes are HTTP, all others are those of `backends`. */
+  readonly detect?: true;
   /** Of every connection that names no host of `tls`. Empty: it is closed. */
   readonly backends: readonly TcpBackend[];
   /** TLS by the server name that it asks for; it goes through as it is. Empty: nobody looks for a server name. */

@@ -47,8 +47,15 @@ export function trafficOptions(traffic: ClusterTraffic, { discovery }: Partial<C
   };
 }
 
-/** Settings of connections that speak HTTP; undefined: there are none. A cluster that resolves hosts has options of its own. */
-export function httpOptions(traffic: ClusterTraffic | undefined, { protocol, discovery }: Partial<Cluster>): EnvoyCluster {
+/**
+ * Settings of connections that speak HTTP; undefined: there are none. `asClient`: the HTTP of the client's connection. A cluster that resolves hosts
+ * has options of its own.
+ */
+export function httpOptions(
+  traffic: ClusterTraffic | undefined,
+  { protocol, discovery }: Partial<Cluster>,
+  asClient = false,
+): EnvoyCluster {
   if (discovery?.from === 'host') return {};
   const { idleTimeoutMs, maxConnectionMs, requestsPerConnection, concurrentStreams, http2 = false, tls } = traffic ?? {};
   const common = {
@@ -58,12 +65,15 @@ export function httpOptions(traffic: ClusterTraffic | undefined, { protocol, dis
   };
   const isHttp2 = http2 || protocol === 'http2';
   const byHost = tls !== undefined && tls.sni === undefined;
-  if (!isHttp2 && !byHost && Object.keys(common).length === 0) return {};
+  const follows = asClient && !isHttp2;
+  if (!follows && !isHttp2 && !byHost && Object.keys(common).length === 0) return {};
   const streams = concurrentStreams === undefined ? {} : { max_concurrent_streams: { value: concurrentStreams } };
   return {
     typed_extension_protocol_options: {
       'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': any('envoy.extensions.upstreams.http.v3.HttpProtocolOptions', {
-        explicit_http_config: isHttp2 ? { http2_protocol_options: streams } : { http_protocol_options: {} },
+        ...(follows
+          ? { use_downstream_protocol_config: { http_protocol_options: {}, http2_protocol_options: streams } }
+          : { explicit_http_config: isHttp2 ? { http2_protocol_options: streams } : { http_protocol_options: {} } }),
         ...(Object.keys(common).length > 0 && { common_http_protocol_options: common }),
         ...(byHost && { upstream_http_protocol_options: { auto_sni: true, auto_san_validation: true } }),
       }),

@@ -30,12 +30,14 @@ export interface ClusterVariant {
   readonly uncaptured?: boolean;
   /** How they treat the backend. */
   readonly traffic?: ClusterTraffic | undefined;
+  /** True: nobody said which HTTP the backend speaks, so it is the one that the client chose. */
+  readonly undeclared?: boolean;
 }
 
 /** The bytes of a cluster. */
 export function encodeCluster(
   cluster: Pick<Cluster, 'name' | 'statName'> & Partial<Cluster>,
-  { clientCertificate, tunnels = false, uncaptured = false, traffic }: ClusterVariant = {},
+  { clientCertificate, tunnels = false, uncaptured = false, traffic, undeclared = false }: ClusterVariant = {},
 ): Uint8Array {
   const asked = cluster.tls ?? traffic?.tls;
   const tls = asked && upstreamTlsSocket(asked, traffic?.http2 ? 'http2' : (cluster.protocol ?? 'http1'), clientCertificate);
@@ -52,7 +54,7 @@ export function encodeCluster(
     ...(cluster.inference && inferenceOptions[cluster.inference]),
     ...(cluster.lambda && lambdaOptions(cluster.lambda)),
     ...(transport && { transport_socket: transport }),
-    ...httpOptions(cluster.tls ? traffic && withoutTls(traffic) : traffic, cluster),
+    ...httpOptions(cluster.tls ? traffic && withoutTls(traffic) : traffic, cluster, undeclared && !tls),
     ...(traffic && trafficOptions(traffic, cluster)),
   };
   return encode('envoy.config.cluster.v3.Cluster', message);

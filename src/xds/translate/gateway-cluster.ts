@@ -31,6 +31,8 @@ export interface GatewayClusterInputs {
   readonly trafficOf: (ctx: Ctx, scope: string, cluster: Cluster) => ClusterTraffic | undefined;
   /** By address. */
   readonly hboneWorkloads: Index<HboneWorkload>;
+  /** Clusters of ports that do not say what they speak, by `scope|cluster`. */
+  readonly undeclaredClusters: Collection<{ readonly key: string }>;
 }
 
 interface Encoded {
@@ -74,16 +76,17 @@ export function gatewayClusters(g: Graph, ir: GatewayClusterInputs): Collection<
   return join(g, { name: 'GatewayClusters' }, [clusters, endpoints]);
 }
 
-/** Other bytes than those for all: where the backend speaks TLS, or its endpoints may be tunnels. */
+/** Other bytes than those for all: where the backend speaks TLS, or nobody knows what, or its endpoints may be tunnels. */
 function ownCluster(ctx: Ctx, ir: GatewayClusterInputs, scope: string, name: string): Uint8Array | undefined {
   const clientCertificate = ctx.fetchOne(ir.clientCertificates, scope)?.secret;
   const sender = ctx.fetchOne(ir.meshSenders, scope);
   const cluster = ctx.fetchOne(ir.clusters, name);
   if (!cluster) return undefined;
   const traffic = ir.trafficOf(ctx, scope, cluster);
+  const undeclared = ctx.fetchOne(ir.undeclaredClusters, `${scope}|${name}`) !== undefined;
   if (sender?.by === 'hbone')
-    return encodeCluster(cluster, { clientCertificate, tunnels: hasAddresses(cluster), uncaptured: true, traffic });
-  if (traffic) return encodeCluster(cluster, { clientCertificate, traffic });
+    return encodeCluster(cluster, { clientCertificate, tunnels: hasAddresses(cluster), uncaptured: true, traffic, undeclared });
+  if (traffic || undeclared) return encodeCluster(cluster, { clientCertificate, traffic, undeclared });
   if (!cluster.tls) return undefined;
   if (sender?.whole && addressThrough(ctx, ir, sender, name) !== undefined) {
     // The waypoint has to read the request, and speaks TLS to the backend itself; up to it ztunnel encrypts.

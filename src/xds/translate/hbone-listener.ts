@@ -20,8 +20,7 @@ import { TypeUrl, type XdsResource, resourceOf } from '../resource.ts';
 import { hboneHttp2, hboneTls, originateResources } from './hbone-upstream.ts';
 import { clientState, destinationState, internalCluster, internalListener, passedOn } from './internal-listener.ts';
 import { type Binding, managerFilter, perConnectionBuffer, router, socketAddress } from './listener.ts';
-import { type ClientIdentity, waypointChains } from './waypoint-chains.ts';
-import { tcpClusters } from './waypoint-tcp.ts';
+import { type ClientIdentity, clustersOfChains, waypointChains } from './waypoint-chains.ts';
 
 const terminate = 'connect_terminate';
 const inner = 'main_internal';
@@ -49,7 +48,7 @@ export function hboneResources(listener: WaypointListener, binding: Binding, ide
         ...waypointChains(listener, identityOfTunnel),
         per_connection_buffer_limit_bytes: perConnectionBuffer,
       },
-      tcpClusters(listener),
+      clustersOfChains(listener),
     ),
     ofListener(originate.listener, [originate.listener.name]),
     ofCluster(inner, internalCluster(inner)),

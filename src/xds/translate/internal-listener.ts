@@ -6,10 +6,12 @@
  * What passes over has to hash (Envoy hashes addresses, and `envoy.hashable_string`): Envoy pools connections by it, and what does not hash would let
  * two clients share one, and one of them the other's identity.
  */
+import { peerPrincipalState } from '../../ir/authorization.ts';
 import {
   type Address,
   type CircuitBreakers,
   type Cluster,
+  type ConfigListenerFilter,
   Cluster_DiscoveryType as DiscoveryType,
   type FilterStateValue,
   FilterStateValue_SharedWithUpstream as SharedWithUpstream,
@@ -19,6 +21,7 @@ import {
   any,
 } from '../proto/index.ts';
 import { unlimited } from './values.ts';
+import type { ClientIdentity } from './waypoint-chains.ts';
 
 /** Restores the addresses that an inner connection is for, and from. */
 const originalDestination = {
@@ -78,5 +81,20 @@ export function passedOn(object_key: string, inline_string: string, factory?: 'e
     format_string: { text_format_source: { inline_string }, omit_empty_values: true },
     skip_if_empty: true,
     shared_with_upstream: SharedWithUpstream.ONCE,
+  };
+}
+
+/** Has a connection take along who asks from where for what, and `more` by key. */
+export function connectionFacts({ source }: ClientIdentity, more: Readonly<Record<string, string>> = {}): ConfigListenerFilter {
+  return {
+    name: 'kgateway.connection_facts',
+    typed_config: any('envoy.extensions.filters.network.set_filter_state.v3.Config', {
+      on_new_connection: [
+        passedOn(peerPrincipalState, source, 'envoy.hashable_string'),
+        passedOn(destinationState, '%DOWNSTREAM_LOCAL_ADDRESS%'),
+        passedOn(clientState, '%DOWNSTREAM_REMOTE_ADDRESS%'),
+        ...Object.entries(more).map(([key, value]) => passedOn(key, value, 'envoy.hashable_string')),
+      ],
+    }),
   };
 }

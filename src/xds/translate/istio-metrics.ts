@@ -29,7 +29,8 @@ const maxSeries = 20_000;
 const unknown = 'unknown';
 
 /** What a client says about itself where HBONE ends in the proxy (hbone-listener.ts): believed for nothing but its name in metrics. */
-const connectBaggage = 'io.kgateway.connect.baggage';
+export const connectBaggage = 'io.kgateway.connect.baggage';
+
 const source = {
   workload: 'io.kgateway.source_workload',
   principal: 'io.kgateway.source_principal',
@@ -140,12 +141,14 @@ const ofRequests: typeof common = [
 export const httpChainName = 'http';
 /** Begins the names of chains that pass connections on to another listener of ours, which tells of them. */
 export const passedOnPrefix = 'tls|';
+/** The same, where the protocol is found out. */
+export const detectedPrefix = 'detect|';
 const ofConnections: typeof common = [
   ...common,
   [
     'request_protocol',
     '%FILTER_CHAIN_NAME%',
-    { prefix: { [httpChainName]: 'drop stat', [passedOnPrefix]: 'drop stat' }, otherwise: { is: 'tcp' } },
+    { prefix: { [httpChainName]: 'drop stat', [passedOnPrefix]: 'drop stat', [detectedPrefix]: 'drop stat' }, otherwise: { is: 'tcp' } },
   ],
 ];
 

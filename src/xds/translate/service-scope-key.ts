@@ -17,4 +17,9 @@ export function serviceScopeKey(address: string, port: number): ScopeKey {
   return scopeKey(serviceScopeName(address, port));
 }
 
+/** The same where whatever passed the connection on has written it into filter state. */
+export function statedScopeKey(state: string): ScopeKey {
+  return scopeKey(`%FILTER_STATE(${state}:PLAIN)%`);
+}
+
 export const serviceScopedRoutes = scopedRoutes('services', '|');

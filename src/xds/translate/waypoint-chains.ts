@@ -1,15 +1,17 @@
 /**
  * The filter chains of a waypoint, whoever ended HBONE: connections come with the address that was asked for as their own, and say who their client is.
  *
- *   connection ─┬─ for a TCP Service ─> its chain (waypoint-tcp.ts)
- *               └─ anything else ─────> HTTP: scopes by address and port
+ *   connection ─┬─ for a TCP Service ───────────────> its chain (waypoint-tcp.ts)
+ *               ├─ for one of unknown protocol ─────> its chain, which passes it on to where that is found out (waypoint-detect.ts)
+ *               └─ anything else ───────────────────> HTTP: scopes by address and port
  */
 import { type WaypointTelemetry, defaultTelemetry } from '../../ir/telemetry.ts';
-import type { WaypointListener } from '../../ir/waypoint.ts';
+import type { TcpService, WaypointListener } from '../../ir/waypoint.ts';
 import type { ConfigListenerFilter, FilterChain, Listener } from '../proto/index.ts';
 import { connectionLogs, httpChainName, sourceFacts } from './istio-metrics.ts';
 import { waypointHttpFilter } from './waypoint-http.ts';
-import { constantChain, rangeGuards, tcpServiceChain } from './waypoint-tcp.ts';
+import { detectListenerName, detectedServiceChain } from './waypoint-detect.ts';
+import { clustersOfService, constantChain, distinct, rangeGuards, tcpServiceChain, tlsListenerName } from './waypoint-tcp.ts';
 
 /** How a connection says who its client is: a SPIFFE identity, or nothing. */
 export interface ClientIdentity {
@@ -26,10 +28,21 @@ export function waypointChains(
 ): Pick<Listener, 'filter_chains' | 'default_filter_chain' | 'access_log'> {
   return {
     // Only chains come and go: whatever else changes of a listener closes every connection through it.
-    filter_chains: [constantChain, ...rangeGuards(tcp), ...tcp.map((service) => tcpServiceChain(service, identity, telemetry))],
+    filter_chains: [constantChain, ...rangeGuards(tcp), ...tcp.map((service) => serviceChain(service, identity, telemetry))],
     default_filter_chain: httpChain(identity, telemetry),
     access_log: connectionLogs(telemetry),
   };
+}
+
+/** The clusters that the chains of the listener lead to. */
+export function clustersOfChains({ tcp }: Pick<WaypointListener, 'tcp'>): readonly string[] {
+  return distinct(
+    tcp.flatMap((s) => (s.tls.length > 0 ? [tlsListenerName] : [...(s.detect ? [detectListenerName] : []), ...clustersOfService(s)])),
+  );
+}
+
+function serviceChain(service: TcpService, identity: ClientIdentity, telemetry: WaypointTelemetry): FilterChain {
+  return service.detect ? detectedServiceChain(service, identity) : tcpServiceChain(service, identity, telemetry);
 }
 
 /** Takes every connection that no TCP Service asked for; where there is no Service at the address, the answer is 404. */

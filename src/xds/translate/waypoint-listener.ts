@@ -10,16 +10,20 @@ import { type Listener, ProxyProtocolConfig_Version as ProxyProtocolVersion, any
 import { TypeUrl, type XdsResource, resourceOf } from '../resource.ts';
 import { hboneResources } from './hbone-listener.ts';
 import { type Binding, perConnectionBuffer } from './listener.ts';
-import { type ClientIdentity, waypointChains } from './waypoint-chains.ts';
-import { tcpClusters, tlsListenerResources } from './waypoint-tcp.ts';
+import { type ClientIdentity, clustersOfChains, waypointChains } from './waypoint-chains.ts';
+import { detectListenerResources } from './waypoint-detect.ts';
+import { tlsListenerResources } from './waypoint-tcp.ts';
 
 /** Type of the TLV with the SPIFFE identity of the client, as ztunnel sends it. */
 const principalTlv = 0xd0;
 
-/** Translates the listener of a waypoint, or those of HBONE, and the one behind it that reads server names. `identity` is the folder of its certificate. */
+/**
+ * Translates the listener of a waypoint, or those of HBONE, and those behind it that read server names and find out protocols. `identity` is the folder
+ * of its certificate.
+ */
 export function waypointListenerResources(listener: WaypointListener, binding: Binding, identity: string): readonly XdsResource[] {
   const entrance = listener.hbone ? hboneResources(listener, binding, identity) : [sandwichResource(listener, binding)];
-  return [...entrance, ...tlsListenerResources(listener)];
+  return [...entrance, ...tlsListenerResources(listener), ...detectListenerResources(listener)];
 }
 
 /** A binding of `::` stands for both loopback addresses; without a cluster it is an address of its own. */
@@ -36,7 +40,7 @@ function sandwichResource(listener: WaypointListener, binding: Binding): XdsReso
     per_connection_buffer_limit_bytes: perConnectionBuffer,
   };
   const bytes = encode('envoy.config.listener.v3.Listener', message);
-  return resourceOf(TypeUrl.listener, { ...listener, name: 'waypoint' }, bytes, tcpClusters(listener));
+  return resourceOf(TypeUrl.listener, { ...listener, name: 'waypoint' }, bytes, clustersOfChains(listener));
 }
 
 const proxyProtocol = {

@@ -4,11 +4,10 @@
  *   connection by address and port ─┬─> backends
  *                                   └─ with TLSRoutes ─> internal listener, which reads the server name ─> backends
  *
- * The listener itself never looks for a server name: that would hold up protocols in which the server speaks first, and whatever changes of a
+ * The listener itself never looks at first bytes: that would hold up protocols in which the server speaks first, and whatever changes of a
  * listener but its chains closes every connection through it. The internal one is always there: Envoy 1.40 passes nothing on to one that was taken
  * away and came again.
  */
-import { peerPrincipalState } from '../../ir/authorization.ts';
 import { wildcardHost } from '../../ir/names.ts';
 import { compareText } from '../../ir/precedence.ts';
 import { type WaypointTelemetry, defaultTelemetry } from '../../ir/telemetry.ts';
@@ -16,10 +15,11 @@ import type { TcpService, TlsBranch, WaypointListener } from '../../ir/waypoint.
 import { type CidrRange, type ConfigListenerFilter, type FilterChain, any, encode } from '../proto/index.ts';
 import { TypeUrl, type XdsResource, resourceOf } from '../resource.ts';
 import { dnsCache, reservedPrefixes } from './dynamic-forward-proxy.ts';
-import { clientState, destinationState, internalCluster, internalListener, passedOn } from './internal-listener.ts';
+import { connectionFacts, internalCluster, internalListener } from './internal-listener.ts';
 import { connectionLogs, httpChainName, passedOnPrefix, sourceFacts } from './istio-metrics.ts';
 import { tcpProxy, tlsInspector } from './listener.ts';
 import { askedCluster, networkRbacFilters } from './network-rbac.ts';
+import { serviceScopeKey } from './service-scope-key.ts';
 import type { ClientIdentity } from './waypoint-chains.ts';
 import { waypointHttpFilter } from './waypoint-http.ts';
 
@@ -42,7 +42,7 @@ export function tcpServiceChain(service: TcpService, identity: ClientIdentity, t
     name: `${service.http ? `${httpChainName}|` : service.tls.length > 0 ? passedOnPrefix : ''}${placeOf(service)}`,
     filter_chain_match: matchOf(service),
     filters: service.http
-      ? [...identity.filters, sourceFacts, waypointHttpFilter(telemetry, service)]
+      ? [...identity.filters, sourceFacts, waypointHttpFilter(telemetry, serviceScopeKey(service.address, service.port))]
       : service.tls.length > 0
         ? [connectionFacts(identity), tcpProxy('tls', [{ cluster: tlsListenerName, weight: 1 }])]
         : [...identity.filters, sourceFacts, ...authorizationOf(service), tcpProxy('tcp', service.backends)],
@@ -62,9 +62,9 @@ export function rangeGuards(tcp: readonly TcpService[]): readonly FilterChain[] 
   }));
 }
 
-/** The clusters that the chains of the listener lead to. */
-export function tcpClusters({ tcp }: WaypointListener): readonly string[] {
-  return distinct(tcp.flatMap((s) => (s.tls.length > 0 ? [tlsListenerName] : [...clustersOf(s.backends), ...askedOf(s)])));
+/** What connections to a Service lead to, and who is asked about them. */
+export function clustersOfService(service: TcpService): readonly string[] {
+  return [...clustersOf(service.backends), ...askedOf(service)];
 }
 
 /** The internal listener and the way to it. */
@@ -77,9 +77,7 @@ export function tlsListenerResources(listener: WaypointListener): readonly XdsRe
     access_log: connectionLogs(listener.telemetry ?? defaultTelemetry),
   });
   const resource = { scope: listener.scope, name: tlsListenerName, origins: listener.origins };
-  const clusters = distinct(
-    services.flatMap((s) => [...clustersOf(s.backends), ...s.tls.flatMap((b) => clustersOf(b.backends)), ...askedOf(s)]),
-  );
+  const clusters = distinct(services.flatMap((s) => [...clustersOfService(s), ...s.tls.flatMap((b) => clustersOf(b.backends))]));
   return [resourceOf(TypeUrl.listener, resource, bytes, clusters), resourceOf(TypeUrl.cluster, resource, wayThere)];
 }
 
@@ -124,21 +122,8 @@ function nameResolution(port_value: number, [backend]: TcpService['backends']): 
 
 const wayThere = encode('envoy.config.cluster.v3.Cluster', internalCluster(tlsListenerName));
 
-/** What the internal listener has to know of a connection. */
-function connectionFacts({ source }: ClientIdentity): ConfigListenerFilter {
-  return {
-    name: 'kgateway.connection_facts',
-    typed_config: any('envoy.extensions.filters.network.set_filter_state.v3.Config', {
-      on_new_connection: [
-        passedOn(peerPrincipalState, source, 'envoy.hashable_string'),
-        passedOn(destinationState, '%DOWNSTREAM_LOCAL_ADDRESS%'),
-        passedOn(clientState, '%DOWNSTREAM_REMOTE_ADDRESS%'),
-      ],
-    }),
-  };
-}
-
-function authorizationOf({ authorization }: TcpService): readonly ConfigListenerFilter[] {
+/** What stands before the connections of a Service. */
+export function authorizationOf({ authorization }: TcpService): readonly ConfigListenerFilter[] {
   return authorization ? networkRbacFilters(authorization) : [];
 }
 
@@ -151,15 +136,18 @@ function askedOf({ authorization }: TcpService): readonly string[] {
   return cluster === undefined ? [] : [cluster];
 }
 
-function distinct(names: readonly string[]): readonly string[] {
+/** Each once, sorted. */
+export function distinct(names: readonly string[]): readonly string[] {
   return [...new Set(names)].sort(compareText);
 }
 
-function placeOf({ address, port }: TcpService): string {
+/** Address and port, which name its chain. */
+export function placeOf({ address, port }: TcpService): string {
   return `${address}|${port}`;
 }
 
-function matchOf({ address, port }: TcpService): NonNullable<FilterChain['filter_chain_match']> {
+/** Connections to its address and port. */
+export function matchOf({ address, port }: TcpService): NonNullable<FilterChain['filter_chain_match']> {
   return { prefix_ranges: [range(address)], destination_port: { value: port } };
 }
 

@@ -170,9 +170,9 @@ spec:
         service(
           'echo',
           [vip, 'fd00::1'],
-          '{ name: http, port: 80 }, { name: http-alt, port: 8080 }, { name: smtp, port: 25 }, { name: tls, port: 443 }',
+          '{ name: http, port: 80 }, { name: http-alt, port: 8080 }, { name: smtp, port: 25 }, { name: tls, port: 443 }, { name: any, port: 7000 }, { name: more, port: 7001 }',
           '127.0.0.1',
-          `{ name: http, port: ${plain.port} }, { name: http-alt, port: ${plain.port} }, { name: smtp, port: ${smtp} }, { name: tls, port: ${secure.port} }`,
+          `{ name: http, port: ${plain.port} }, { name: http-alt, port: ${plain.port} }, { name: smtp, port: ${smtp} }, { name: tls, port: ${secure.port} }, { name: any, port: ${plain.port} }, { name: more, port: ${smtp} }`,
         ) +
         service(
           'mesh',
@@ -291,6 +291,16 @@ describe('connections', () => {
   test('to a protocol in which the server speaks first are not held up', async () => {
     const over = await session();
     expect(await readAll(await openTunnel(over, `${vip}:25`))).toBe('220 ready\r\n');
+  });
+
+  test('to a port that does not say what it speaks tell it by their first bytes', async () => {
+    const { service: name, headers } = echoOf(await get('/', { to: `${vip}:7000` }));
+    expect(name).toBe('plain');
+    expect(headers).toHaveProperty('x-request-id');
+    const over = await session();
+    const tunnel = await openTunnel(over, `${vip}:7001`);
+    expect(await new Promise((resolve) => tunnel.once('data', (data: Buffer) => resolve(data.toString())))).toBe('220 ready\r\n');
+    tunnel.destroy();
   });
 });
 
