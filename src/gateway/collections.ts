@@ -12,7 +12,7 @@
  *   BoundServices ──> ServicePorts ──> ServiceScopes, WaypointListeners (service-scopes.ts)
  */
 import type { ClientCertificate, Cluster, Endpoints } from '../ir/backend.ts';
-import type { ProxyListener, TlsCertificate } from '../ir/listener.ts';
+import type { KeyPair, ProxyListener, TlsCertificate } from '../ir/listener.ts';
 import type { RoutePolicies } from '../ir/policy.ts';
 import type { StatusReport } from '../ir/report.ts';
 import type { BoundService } from '../ir/mesh.ts';
@@ -49,7 +49,7 @@ import { type ClusterUse, type ServedRoute, hostRoutesKey, serveRoute } from './
 import { serviceBackends } from './service-backend.ts';
 import { serviceParents } from './service-parent.ts';
 import { type ServicePort, type UndeclaredCluster, servicePorts, serviceScopes } from './service-scopes.ts';
-import { type KeyPair, tlsSecrets } from './tls-secret.ts';
+import { tlsSecrets } from './tls-secret.ts';
 import { type ServiceView, namespaceViews, serviceViews } from './views.ts';
 
 /** What is watched. */

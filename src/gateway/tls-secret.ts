@@ -7,16 +7,11 @@
  * So a rotation changes one SDS resource and looks at no Gateway; and a Secret that turns invalid takes nothing down. One that is deleted does.
  */
 import { X509Certificate, createPrivateKey } from 'node:crypto';
+import type { KeyPair } from '../ir/listener.ts';
 import { SecretBytes } from '../ir/secret-bytes.ts';
 import { type Collection, type Graph, map } from '../krt/index.ts';
 import type { Secret } from '../kube/types/core.ts';
 import { keyOf } from '../kube/types/meta.ts';
-
-/** A certificate chain and its private key, in PEM. */
-export interface KeyPair {
-  readonly certificate: SecretBytes;
-  readonly privateKey: SecretBytes;
-}
 
 /** A Secret as listeners see it. */
 export interface SecretState {

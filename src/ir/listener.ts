@@ -5,6 +5,7 @@
  *                    └─> [TcpChain], one for TCP, one a host for TLS -> backends
  */
 import type { ObjectRef } from './object-ref.ts';
+import type { SecretBytes } from './secret-bytes.ts';
 import type { TcpBackend } from './tcp.ts';
 
 export interface TlsTermination {
@@ -52,7 +53,6 @@ interface ChainPlace {
   /** Server names that lead here; empty: any. Only with TLS. */
   readonly serverNames: readonly string[];
   readonly tls?: TlsTermination;
-  /** True when TLS is terminated here: the scheme that redirects assume. */
   readonly origin: ObjectRef;
 }
 
@@ -77,6 +77,12 @@ export interface ProxyListener {
   readonly port: number;
   readonly chains: readonly Chain[];
   readonly origins: readonly ObjectRef[];
+}
+
+/** A certificate chain and its private key, in PEM. */
+export interface KeyPair {
+  readonly certificate: SecretBytes;
+  readonly privateKey: SecretBytes;
 }
 
 /** A certificate that the proxies of a Gateway get by SDS under `name`. */

@@ -6,10 +6,9 @@
  *   Certificates + KeyPairs ─> Secret   Clusters, Endpoints ─> Cluster, ClusterLoadAssignment of each Gateway (gateway-cluster.ts)
  */
 import { identityFolder } from '../../ir/mesh-identity.ts';
-import type { ProxyListener, TlsCertificate } from '../../ir/listener.ts';
+import type { KeyPair, ProxyListener, TlsCertificate } from '../../ir/listener.ts';
 import type { HostRoutes } from '../../ir/route.ts';
 import type { ServiceScope, WaypointListener } from '../../ir/waypoint.ts';
-import type { SecretBytes } from '../../ir/secret-bytes.ts';
 import type { UdpListener } from '../../ir/tcp.ts';
 import { type Collection, type Graph, flatMap, group, join, map } from '../../krt/index.ts';
 import { type XdsResource, xdsResourceKey } from '../resource.ts';
@@ -20,11 +19,6 @@ import { secretResource } from './secret.ts';
 import { serviceScopeResource } from './service-scope.ts';
 import { udpListenerResource } from './udp-listener.ts';
 import { waypointListenerResources } from './waypoint-listener.ts';
-
-export interface KeyPair {
-  readonly certificate: SecretBytes;
-  readonly privateKey: SecretBytes;
-}
 
 export interface IrInputs extends GatewayClusterInputs {
   readonly listeners: Collection<ProxyListener>;

@@ -1,14 +1,10 @@
 /** A key pair -> SDS Secret. */
-import type { TlsCertificate } from '../../ir/listener.ts';
-import type { SecretBytes } from '../../ir/secret-bytes.ts';
+import type { KeyPair, TlsCertificate } from '../../ir/listener.ts';
 import { encode } from '../proto/index.ts';
 import { TypeUrl, type XdsResource, resourceOf } from '../resource.ts';
 
 /** Translates a certificate with its key. */
-export function secretResource(
-  certificate: TlsCertificate,
-  pair: { readonly certificate: SecretBytes; readonly privateKey: SecretBytes },
-): XdsResource {
+export function secretResource(certificate: TlsCertificate, pair: KeyPair): XdsResource {
   const bytes = encode('envoy.extensions.transport_sockets.tls.v3.Secret', {
     name: certificate.name,
     tls_certificate: {
