@@ -29,8 +29,9 @@ export interface Cluster {
     | { readonly from: 'original-destination'; readonly port?: number };
   /** Absent: plain text. */
   readonly tls?: UpstreamTls;
-  /** `pool`: an endpoint picker chooses the endpoint of each request. `fail-open-picker`: it is one that requests go on without. */
+  /** Requests are invocations of this function. */
   readonly lambda?: LambdaFunction;
+  /** `pool`: an endpoint picker chooses the endpoint of each request. `fail-open-picker`: it is one that requests go on without. */
   readonly inference?: 'pool' | 'fail-open-picker';
   /** What goes there is TLS of the client already, whatever policies of the backend say. */
   readonly passthrough?: true;
