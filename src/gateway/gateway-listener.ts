@@ -6,6 +6,7 @@
 import type { ClientValidation } from '../ir/listener.ts';
 import { httpsChain, waypointChain } from '../ir/names.ts';
 import type { ObjectRef } from '../ir/object-ref.ts';
+import { ownValue } from '../ir/own-value.ts';
 import type { ConditionIntent } from '../ir/report.ts';
 import type { ListenerEntry } from '../ir/route.ts';
 import type { Collection, Ctx } from '../krt/index.ts';
@@ -66,8 +67,14 @@ function kindsOf(...kinds: readonly string[]): readonly RouteKind[] {
   return kinds.map((kind) => ({ group: gatewayGroup, kind }));
 }
 
-/** What each protocol carries. Listeners may share a port with others of their family. */
-const protocols: Readonly<Record<string, { readonly kinds: readonly RouteKind[]; readonly tls: boolean; readonly family: string }>> = {
+/** What a protocol carries. Listeners may share a port with others of their family. */
+interface Protocol {
+  readonly kinds: readonly RouteKind[];
+  readonly tls: boolean;
+  readonly family: string;
+}
+
+const protocols: Readonly<Record<string, Protocol>> = {
   HTTP: { kinds: httpKinds, tls: false, family: 'HTTP' },
   // Told apart by server name.
   HTTPS: { kinds: httpKinds, tls: true, family: 'TLS' },
@@ -79,8 +86,10 @@ const protocols: Readonly<Record<string, { readonly kinds: readonly RouteKind[];
 /** What a waypoint carries: all of its Services behind one listener. */
 const waypointProtocol = { kinds: httpKinds, tls: false, family: 'HBONE' };
 
-function waypointProtocols({ hbone }: WaypointEntrance): typeof protocols {
-  return { [hboneProtocol]: waypointProtocol, ...(!hbone && { [proxyProtocol]: waypointProtocol }) };
+/** Undefined: nothing serves such a listener there. */
+function protocolOf(l: Pick<Listener, 'protocol'>, waypoint?: WaypointEntrance): Protocol | undefined {
+  if (!waypoint) return ownValue(protocols, l.protocol);
+  return l.protocol === hboneProtocol || (l.protocol === proxyProtocol && !waypoint.hbone) ? waypointProtocol : undefined;
 }
 
 /** TCP and UDP have ports of their own. */
@@ -174,7 +183,7 @@ function translateListener(
     chain: waypoint ? waypointChain : chainName(l, key),
     namespaces: l.allowedRoutes?.namespaces ?? { from: 'Same' as const },
   };
-  const protocol = (waypoint ? waypointProtocols(waypoint) : protocols)[l.protocol];
+  const protocol = protocolOf(l, waypoint);
   const needsCertificate = protocol?.tls === true && !base.passthrough;
   const { options, problems } = tlsOptions(needsCertificate ? l.tls?.options : {}, 'tls.options');
   const validation = l.protocol === 'HTTPS' ? inputs.clients(l.port) : undefined;
@@ -217,7 +226,7 @@ function translateListener(
 
 /** Why nothing could serve the listener, whatever stands beside it. */
 function unservable(l: Listener, waypoint: WaypointEntrance | undefined): ConditionIntent | undefined {
-  if (!(waypoint ? waypointProtocols(waypoint) : protocols)[l.protocol]) {
+  if (!protocolOf(l, waypoint)) {
     return waypoint ? condition.notForWaypoint(l.protocol, waypoint) : condition.unsupportedProtocol(l.protocol);
   }
   const misplaced = waypoint && entranceProblem(l, waypoint);
@@ -253,7 +262,7 @@ function allowedKinds(
 function conflictsOf(listeners: readonly Listener[]): readonly (ConditionIntent | undefined)[] {
   const ports = new Map<string, { readonly family: string; readonly hostnames: Set<string> }>();
   return listeners.map((l) => {
-    const protocol = protocols[l.protocol];
+    const protocol = protocolOf(l);
     if (!protocol) return undefined;
     const place = `${transportOf(l.protocol)}/${l.port}`;
     const hostname = l.hostname?.toLowerCase() ?? anyHost;

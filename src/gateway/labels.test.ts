@@ -14,6 +14,7 @@ test.each([
   [{ matchExpressions: [{ key: 'team', operator: 'NotIn', values: ['blue'] }] }, false],
   [{ matchExpressions: [{ key: 'team', operator: 'Exists' }] }, true],
   [{ matchExpressions: [{ key: 'team', operator: 'DoesNotExist' }] }, false],
+  [{ matchExpressions: [{ key: 'constructor', operator: 'Exists' }] }, false],
   [{ matchLabels: { team: 'blue' }, matchExpressions: [{ key: 'gone', operator: 'Exists' }] }, false],
   [{ matchExpressions: [{ key: 'team', operator: 'Near', values: ['blue'] }] }, false],
 ])('%j: %j', (selector, expected) => {

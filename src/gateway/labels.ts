@@ -1,3 +1,4 @@
+import { ownValue } from '../ir/own-value.ts';
 import type { LabelSelector } from '../kube/types/meta.ts';
 
 /** Namespaces that somebody lets in (Gateway API: RouteNamespaces, ListenerNamespaces). */
@@ -30,7 +31,7 @@ export function selects(selector: LabelSelector | undefined, labels: Readonly<Re
   if (!selector) return false;
   for (const [key, value] of Object.entries(selector.matchLabels ?? {})) if (labels[key] !== value) return false;
   return (selector.matchExpressions ?? []).every(({ key, operator, values = [] }) => {
-    const value = labels[key];
+    const value = ownValue(labels, key);
     switch (operator) {
       case 'In':
         return value !== undefined && values.includes(value);

@@ -48,6 +48,7 @@ test.each<[string, string, unknown]>([
 describe('what is wrong is said', () => {
   test.each<[string, string, string]>([
     ['ciphers', 'x', `unknown tls option: kgateway.dev/ciphers; use one of ${tlsOptionKeys.join(', ')}`],
+    ['hasOwnProperty', 'x', `unknown tls option: kgateway.dev/hasOwnProperty; use one of ${tlsOptionKeys.join(', ')}`],
     ['min-tls-version', 'TLSv1_2', '"TLSv1_2" is no version of TLS; use 1.0, 1.1, 1.2, 1.3'],
     ['max-tls-version', '1.1', 'maximum tls version 1.1 is less than minimum tls version 1.2, the default one; set min-tls-version too'],
     ['cipher-suites', 'RC4', '"RC4" is not known; use names such as ECDHE-RSA-AES128-GCM-SHA256 or TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256'],

@@ -4,6 +4,7 @@
  *   [key, value]* -> values that the proxy takes, or what is wrong with them; keys of others are theirs to read
  */
 import type { ClientValidation, SubjectAltName, TlsParameters, TlsVersion } from '../ir/listener.ts';
+import { ownValue } from '../ir/own-value.ts';
 import type { Problem } from '../policy/problem.ts';
 
 /** What the options come to. */
@@ -97,7 +98,7 @@ export function tlsOptions(
   const problems: Problem[] = [];
   for (const [key, value] of Object.entries(options)) {
     if (!key.startsWith(prefix)) continue;
-    const read = readers[key.slice(prefix.length)];
+    const read = ownValue(readers, key.slice(prefix.length));
     const problem = read ? read(value, draft) : `unknown tls option: ${key}; use one of ${tlsOptionKeys.join(', ')}`;
     if (problem !== undefined) problems.push({ field: `${field}[${key}]`, message: problem });
   }

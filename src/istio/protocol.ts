@@ -1,5 +1,6 @@
 /** Which protocol a port carries, as Istio finds it. */
 import type { MeshProtocol } from '../ir/mesh.ts';
+import { ownValue } from '../ir/own-value.ts';
 
 const protocols: Readonly<Record<string, MeshProtocol>> = {
   http: 'http',
@@ -28,7 +29,7 @@ const serverFirstPorts: ReadonlySet<number> = new Set([25, 53, 3306, 27_017]);
 /** Of a port of a Service: by `appProtocol`, else by the name up to its first hyphen (`http-web`), else `auto`. Source: Istio, Protocol Selection. */
 export function servicePortProtocol(port: { readonly port: number; readonly name?: string; readonly appProtocol?: string }): MeshProtocol {
   const name = port.appProtocol ?? port.name ?? '';
-  const standard = port.appProtocol === undefined ? undefined : standardAppProtocols[port.appProtocol];
+  const standard = ownValue(standardAppProtocols, port.appProtocol ?? '');
   if (standard) return standard;
   const lower = name.toLowerCase();
   const prefix = lower.startsWith('grpc-web') ? 'grpc-web' : (lower.split('-', 1)[0] ?? '');
@@ -41,5 +42,5 @@ export function serviceEntryPortProtocol(protocol: string | undefined): MeshProt
 }
 
 function known(name: string): MeshProtocol | undefined {
-  return Object.hasOwn(protocols, name) ? protocols[name] : undefined;
+  return ownValue(protocols, name);
 }
