@@ -1,7 +1,8 @@
 /** CA bundles: [caCertificateRef] -> [ReferenceGrant] -> [ConfigMap or Secret with ca.crt] -> PEM. */
-import { X509Certificate } from 'node:crypto';
 import type { Collection, Ctx } from '../krt/index.ts';
 import type { ConfigMap, Secret } from '../kube/types/core.ts';
+import { secretText } from '../kube/types/secret.ts';
+import { certificatesIn } from './pem.ts';
 import { type Grants, type GrantSubject, isGranted } from './referencegrant.ts';
 
 /** Reference to a CA bundle, of a Gateway or of a BackendTLSPolicy. */
@@ -62,34 +63,18 @@ function resolve(ctx: Ctx, inputs: CaInputs, from: GrantSubject, ref: CaRef, fie
     return { reason: 'not permitted', message };
   }
   const text = kind === 'ConfigMap' ? ofConfigMap(ctx.fetchOne(inputs.configMaps, key)) : ofSecret(ctx.fetchOne(inputs.secrets, key));
-  const pem = text === undefined ? undefined : certificatesOf(text);
-  if (pem !== undefined) return pem;
-  const exists = (kind === 'ConfigMap' ? inputs.configMaps : inputs.secrets) as Collection<ConfigMap | Secret>;
-  const why = ctx.fetchOne(exists, key) ? 'has no PEM certificates in ca.crt' : 'not found';
-  return { reason: 'invalid', message: `${field}: ${kind} ${key} ${why}` };
+  const invalid = (why: string): CaProblem => ({ reason: 'invalid', message: `${field}: ${kind} ${key} ${why}` });
+  if (text === undefined) return invalid('not found');
+  // In one form, without the comments between them.
+  const pem = certificatesIn(text)?.map(String).join('');
+  return pem ?? invalid('has no PEM certificates in ca.crt');
 }
 
+/** Empty without the key. */
 function ofConfigMap(object: ConfigMap | undefined): string | undefined {
-  const text = object?.data?.['ca.crt'];
-  if (text !== undefined) return text;
-  const bytes = object?.binaryData?.['ca.crt'];
-  return bytes === undefined ? undefined : Buffer.from(bytes, 'base64').toString();
+  return object && (object.data?.['ca.crt'] ?? Buffer.from(object.binaryData?.['ca.crt'] ?? '', 'base64').toString());
 }
 
 function ofSecret(object: Secret | undefined): string | undefined {
-  const bytes = object?.data?.['ca.crt'];
-  return bytes === undefined ? object?.stringData?.['ca.crt'] : Buffer.from(bytes, 'base64').toString();
-}
-
-const certificateBlocks = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
-
-/** The certificates of a bundle in one form, without the comments between them; undefined when there is none, or one cannot be read. */
-function certificatesOf(text: string): string | undefined {
-  const blocks = text.match(certificateBlocks) ?? [];
-  if (blocks.length === 0) return undefined;
-  try {
-    return blocks.map((block) => new X509Certificate(block).toString()).join('');
-  } catch {
-    return undefined;
-  }
+  return object && (secretText(object, 'ca.crt') ?? '');
 }

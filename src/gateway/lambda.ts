@@ -2,6 +2,7 @@
 import type { LambdaFunction, UpstreamTls } from '../ir/backend.ts';
 import { SecretBytes } from '../ir/secret-bytes.ts';
 import type { Secret } from '../kube/types/core.ts';
+import { secretText } from '../kube/types/secret.ts';
 import type { BackendSpec } from '../policy/backend/schema.ts';
 import type { Problem } from '../policy/problem.ts';
 import type { BackendTraits } from './backend.ts';
@@ -91,8 +92,7 @@ function credentialsOf(
 }
 
 /** Without the line break that files end with. */
-function valueOf({ data, stringData }: Secret, key: string): SecretBytes | undefined {
-  const encoded = data?.[key];
-  const text = (encoded === undefined ? stringData?.[key] : Buffer.from(encoded, 'base64').toString())?.trim();
+function valueOf(secret: Secret, key: string): SecretBytes | undefined {
+  const text = secretText(secret, key)?.trim();
   return text ? new SecretBytes(Buffer.from(text)) : undefined;
 }

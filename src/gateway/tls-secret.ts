@@ -6,12 +6,14 @@
  *
  * So a rotation changes one SDS resource and looks at no Gateway; and a Secret that turns invalid takes nothing down. One that is deleted does.
  */
-import { X509Certificate, createPrivateKey } from 'node:crypto';
+import { type X509Certificate, createPrivateKey } from 'node:crypto';
 import type { KeyPair } from '../ir/listener.ts';
 import { SecretBytes } from '../ir/secret-bytes.ts';
 import { type Collection, type Graph, map } from '../krt/index.ts';
 import type { Secret } from '../kube/types/core.ts';
 import { keyOf } from '../kube/types/meta.ts';
+import { secretBytes } from '../kube/types/secret.ts';
+import { certificatesIn } from './pem.ts';
 
 /** A Secret as listeners see it. */
 export interface SecretState {
@@ -62,30 +64,21 @@ function samePair(a: KeyPair, b: KeyPair): boolean {
 /** Reads a TLS Secret; a string says what is wrong with it. What Envoy would refuse is found here. */
 export function keyPairOf(secret: Secret): KeyPair | string {
   const problem = (what: string): string => `invalid TLS secret ${keyOf(secret)}: ${what}`;
-  const [certificate, privateKey] = [bytesOf(secret, 'tls.crt'), bytesOf(secret, 'tls.key')];
-  if (!certificate) return problem('tls.crt is missing or empty; use a Secret of type kubernetes.io/tls');
-  if (!privateKey) return problem('tls.key is missing or empty; use a Secret of type kubernetes.io/tls');
-  const blocks = Buffer.from(certificate).toString('latin1').match(certificateBlocks) ?? [];
-  let chain: readonly X509Certificate[];
-  try {
-    chain = blocks.map((block) => new X509Certificate(block));
-  } catch {
-    return problem('tls.crt is not a PEM certificate');
-  }
-  const [leaf] = chain;
+  const [certificate, privateKey] = [secretBytes(secret, 'tls.crt'), secretBytes(secret, 'tls.key')];
+  if (!certificate?.length) return problem('tls.crt is missing or empty; use a Secret of type kubernetes.io/tls');
+  if (!privateKey?.length) return problem('tls.key is missing or empty; use a Secret of type kubernetes.io/tls');
+  const [leaf] = certificatesIn(certificate.toString('latin1')) ?? [];
   if (!leaf) return problem('tls.crt is not a PEM certificate');
   const weakness = weaknessOf(leaf);
   if (weakness !== undefined) return problem(weakness);
   try {
-    if (!leaf.checkPrivateKey(createPrivateKey(Buffer.from(privateKey))))
+    if (!leaf.checkPrivateKey(createPrivateKey(privateKey)))
       return problem('tls.key does not belong to the certificate in tls.crt');
   } catch {
     return problem('tls.key is not a PEM private key');
   }
   return { certificate: new SecretBytes(certificate), privateKey: new SecretBytes(privateKey) };
 }
-
-const certificateBlocks = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
 
 const minRsaBits = 2048;
 const ellipticCurves = ['prime256v1', 'secp384r1', 'secp521r1'];
@@ -100,11 +93,4 @@ function weaknessOf({ publicKey }: X509Certificate): string | undefined {
     return `its key is on the curve ${namedCurve}; use P-256, P-384 or P-521`;
   }
   return undefined;
-}
-
-function bytesOf(secret: Secret, key: string): Uint8Array | undefined {
-  const text = secret.data?.[key];
-  if (text) return Buffer.from(text, 'base64');
-  const plain = secret.stringData?.[key];
-  return plain ? Buffer.from(plain) : undefined;
 }

@@ -42,6 +42,7 @@ describe('a header from a Secret', () => {
 
   test.each<[HeaderValueSpec, Secret | string, RegExp]>([
     [{ name: 'x-a', secretRef: { name: 's', key: 'gone' } }, secret, /^f.set\[0\].secretRef: Secret s has no key "gone"$/],
+    [{ name: 'constructor', secretRef: { name: 's' } }, secret, /has no key "constructor"/],
     [{ name: 'x-a', secretRef: { name: 's', key: 'broken' } }, secret, /the value of key "broken" of Secret s is no header value/],
     [{ name: 'x-a', secretRef: { name: 's', key: 'long' } }, secret, /has 5000 characters/],
     [{ name: 'x-a', secretRef: { name: 's' } }, 'Secret demo/s not found', /^f.set\[0\].secretRef: Secret demo\/s not found$/],

@@ -2,6 +2,7 @@
 import type { HeaderValue } from '../ir/policy.ts';
 import { SecretBytes } from '../ir/secret-bytes.ts';
 import type { Secret } from '../kube/types/core.ts';
+import { secretText } from '../kube/types/secret.ts';
 import type { Parsed, Problem } from './problem.ts';
 
 /** The reference, as kgateway has it. */
@@ -28,12 +29,12 @@ export function secretHeaders(
 ): Parsed<readonly HeaderValue[]> {
   const found = lookup(ref);
   if (typeof found === 'string') return { problems: [{ field, message: found }] };
-  const data = dataOf(found);
   const wanted = ref.key ?? name;
-  const keys = wanted === undefined ? Object.keys(data).sort() : [wanted];
+  const keys = wanted === undefined ? Object.keys(found.data ?? {}).sort() : [wanted];
   const problems: Problem[] = [];
   const value = keys.flatMap((key): HeaderValue[] => {
-    const text = data[key];
+    // Files end with a line break.
+    const text = secretText(found, key)?.replace(/\r?\n$/, '');
     const message = text === undefined ? `Secret ${ref.name} has no key ${JSON.stringify(key)}` : valueProblem(ref.name, key, text);
     if (message !== undefined) {
       problems.push({ field, message });
@@ -43,12 +44,6 @@ export function secretHeaders(
     return [{ name: name ?? key, value: new SecretBytes(Buffer.from((text ?? '').replaceAll('%', '%%'))) }];
   });
   return { value, problems };
-}
-
-/** The values as text, without the line break that files end with. */
-function dataOf({ data = {}, stringData = {} }: Secret): Readonly<Record<string, string>> {
-  const decoded = Object.entries(data).map(([key, value]) => [key, Buffer.from(value, 'base64').toString()] as const);
-  return Object.fromEntries([...decoded, ...Object.entries(stringData)].map(([key, text]) => [key, text.replace(/\r?\n$/, '')]));
 }
 
 function valueProblem(secret: string, key: string, text: string): string | undefined {
