@@ -45,9 +45,9 @@ export function attachToService(
   parentRef: ParentReference,
 ): readonly ParentAttachment[] {
   const key = parentKey(parentRef, route.namespace);
-  if (key === undefined) return [];
-  if (!Object.hasOwn(carries, route.kind.kind)) return [];
-  return ctx.fetch(parents.bound, { index: parents.byParent, is: key }).map((bound) => attachAt(bound, route, parentRef));
+  const carried = carries[route.kind.kind];
+  if (key === undefined || !carried) return [];
+  return ctx.fetch(parents.bound, { index: parents.byParent, is: key }).map((bound) => attachAt(bound, route, carried, parentRef));
 }
 
 interface Carried {
@@ -92,7 +92,7 @@ function parentKey(ref: ParentReference, namespace: string): string | undefined 
   return undefined;
 }
 
-function attachAt({ waypoint, service }: BoundService, route: AttachingRoute, parentRef: ParentReference): ParentAttachment {
+function attachAt({ waypoint, service }: BoundService, route: AttachingRoute, carried: Carried, parentRef: ParentReference): ParentAttachment {
   const refuse = (why: string): ParentAttachment => ({
     parentRef,
     gateway: waypoint,
@@ -107,7 +107,6 @@ function attachAt({ waypoint, service }: BoundService, route: AttachingRoute, pa
   );
   if (named.length === 0) return refuse(`${subject} has no such port; it has ${describePorts(service.ports)}`);
   const explicit = parentRef.port !== undefined || parentRef.sectionName !== undefined || service.ports.length === 1;
-  const carried = carries[route.kind.kind] ?? http;
   const ports = named.filter((p) => carried.fits(p, explicit));
   if (ports.length === 0) {
     return refuse(`Ports ${describePorts(named)} of ${subject} are not declared to speak ${carried.protocol}; ${carried.remedy}`);
