@@ -1,6 +1,6 @@
 /** The cluster of a port of a ServiceEntry: [MeshService, MeshPort] -> Cluster. */
 import type { Cluster } from '../ir/backend.ts';
-import type { MeshPort, MeshService } from '../ir/mesh.ts';
+import { type MeshPort, type MeshService, endpointOn } from '../ir/mesh.ts';
 import { serviceEntryClusterName, serviceEntryStatName } from '../ir/names.ts';
 
 /** Undefined for a Service, whose endpoints are elsewhere. */
@@ -17,14 +17,8 @@ export function serviceEntryCluster({ namespace, host, endpoints, origin }: Mesh
     case 'static':
     case 'workloads':
       return { ...cluster, discovery: { from: 'mesh' } };
-    case 'dns': {
-      const at = endpoints.endpoints.map((e) => ({
-        address: e.address,
-        port: e.ports[port.name] ?? port.targetPort ?? port.port,
-        ...(e.zone !== undefined && { zone: e.zone }),
-      }));
-      return { ...cluster, discovery: { from: 'dns', endpoints: at } };
-    }
+    case 'dns':
+      return { ...cluster, discovery: { from: 'dns', endpoints: endpoints.endpoints.map((e) => endpointOn(e, port)) } };
     case 'original-destination': {
       const { port: asked, targetPort = asked } = port;
       return { ...cluster, discovery: { from: 'original-destination', ...(targetPort !== asked && { port: targetPort }) } };

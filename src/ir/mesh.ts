@@ -4,7 +4,9 @@
  *   Service, ServiceEntry ─> [MeshService] ─ istio.io/use-waypoint ─> [BoundService] ─> filter chains of the waypoint
  *   Pod, WorkloadEntry ────> [MeshWorkload] ───────────────────────> [BoundWorkload]
  */
+import type { Endpoint } from './backend.ts';
 import type { ObjectRef } from './object-ref.ts';
+import { ownValue } from './own-value.ts';
 
 /** What a port carries. `auto`: nobody said so, and it is to be found out from the first bytes. */
 export type MeshProtocol = 'http' | 'http2' | 'grpc' | 'grpc-web' | 'tls' | 'tcp' | 'auto';
@@ -26,6 +28,11 @@ export interface InlineEndpoint {
   readonly ports: Readonly<Record<string, number>>;
   readonly zone?: string;
   readonly weight?: number;
+}
+
+/** The endpoint on a port: it may give a number of its own to the name (Istio: WorkloadEntry.ports). */
+export function endpointOn({ address, ports, zone }: Pick<InlineEndpoint, 'address' | 'ports' | 'zone'>, port: MeshPort): Endpoint {
+  return { address, port: ownValue(ports, port.name) ?? port.targetPort ?? port.port, ...(zone && { zone }) };
 }
 
 /** Where the endpoints of a service are found. */

@@ -5,7 +5,7 @@
  *                                  └─> endpoints of ServiceEntries that select them
  */
 import type { Endpoint } from '../ir/backend.ts';
-import type { InlineEndpoint, MeshPort, MeshService, MeshWorkload } from '../ir/mesh.ts';
+import { type MeshPort, type MeshService, type MeshWorkload, endpointOn } from '../ir/mesh.ts';
 import { compareText } from '../ir/precedence.ts';
 import { type Collection, type Ctx, type Graph, type Index, join, map } from '../krt/index.ts';
 import type { Pod } from '../kube/types/core.ts';
@@ -99,7 +99,7 @@ export function serviceEntryEndpoints(ctx: Ctx, workloads: Workloads, service: M
     const source = service.endpoints;
     switch (source.from) {
       case 'static':
-        return source.endpoints.map((e) => inlineOn(e, port));
+        return source.endpoints.map((e) => endpointOn(e, port));
       case 'workloads': {
         const wanted = Object.entries(source.labels);
         return ctx
@@ -108,7 +108,7 @@ export function serviceEntryEndpoints(ctx: Ctx, workloads: Workloads, service: M
             is: source.namespace,
             where: (w) => w.ready && wanted.every(([k, v]) => w.labels[k] === v),
           })
-          .flatMap((w) => w.workload.addresses.slice(0, 1).map((address) => inlineOn({ ...w, address }, port)));
+          .flatMap((w) => w.workload.addresses.slice(0, 1).map((address) => endpointOn({ ...w, address }, port)));
       }
       default:
         return [];
@@ -116,9 +116,4 @@ export function serviceEntryEndpoints(ctx: Ctx, workloads: Workloads, service: M
   })();
   const byAddress = new Map(found.map((e) => [`${e.address}:${e.port}`, e]));
   return [...byAddress].toSorted(([a], [b]) => compareText(a, b)).map(([, e]) => e);
-}
-
-/** An endpoint may give a port of its own to a name (Istio: WorkloadEntry.ports). */
-function inlineOn(e: Pick<InlineEndpoint, 'address' | 'ports' | 'zone'>, port: MeshPort): Endpoint {
-  return { address: e.address, port: e.ports[port.name] ?? port.targetPort ?? port.port, ...(e.zone && { zone: e.zone }) };
 }
