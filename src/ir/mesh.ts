@@ -30,9 +30,17 @@ export interface InlineEndpoint {
   readonly weight?: number;
 }
 
-/** The endpoint on a port: it may give a number of its own to the name (Istio: WorkloadEntry.ports). */
-export function endpointOn({ address, ports, zone }: Pick<InlineEndpoint, 'address' | 'ports' | 'zone'>, port: MeshPort): Endpoint {
-  return { address, port: ownValue(ports, port.name) ?? port.targetPort ?? port.port, ...(zone && { zone }) };
+/** Envoy refuses endpoints whose weights add up to more than 32 bits: 65,537 of these do not. */
+const maxWeight = 65_535;
+
+/** The endpoint on a port: it may give a number of its own to the name (Istio: WorkloadEntry.ports). A weight of 0 is as none. */
+export function endpointOn({ address, ports, zone, weight }: InlineEndpoint, port: MeshPort): Endpoint {
+  return {
+    address,
+    port: ownValue(ports, port.name) ?? port.targetPort ?? port.port,
+    ...(zone && { zone }),
+    ...(weight && { weight: Math.min(weight, maxWeight) }),
+  };
 }
 
 /** Where the endpoints of a service are found. */

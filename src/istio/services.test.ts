@@ -166,7 +166,7 @@ test('endpoints of a ServiceEntry that selects Pods and WorkloadEntries', () => 
     apiVersion: 'networking.istio.io/v1',
     kind: 'WorkloadEntry',
     metadata: { name: 'vm', namespace: 'apps' },
-    spec: { address: '10.0.0.3', labels: { app: 'x' } },
+    spec: { address: '10.0.0.3', labels: { app: 'x' }, weight: 3 },
   };
   const { api, graph } = meshGraph([
     entry({ resolution: 'STATIC', workloadSelector: { labels: { app: 'x' } } }),
@@ -182,7 +182,7 @@ test('endpoints of a ServiceEntry that selects Pods and WorkloadEntries', () => 
     [
       [
         { address: '10.0.0.1', port: 8080 },
-        { address: '10.0.0.3', port: 80 },
+        { address: '10.0.0.3', port: 80, weight: 3 },
       ],
     ],
   ]);
