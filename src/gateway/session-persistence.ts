@@ -4,10 +4,8 @@ import type { Cluster } from '../ir/backend.ts';
 import type { Session } from '../ir/session.ts';
 import type { SessionPersistence } from '../kube/types/gateway-api.ts';
 import { durationMs, invalidDuration } from '../policy/duration.ts';
+import { isHeaderName } from '../policy/header-syntax.ts';
 import type { Problem } from '../policy/problem.ts';
-
-/** A token of RFC 9110, which names of headers and of cookies are. */
-const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 
 /** What a session must not replace: a request would not arrive with it, or would lose what others read there. */
 const reserved: ReadonlySet<string> = new Set([
@@ -32,7 +30,7 @@ export function sessionOf(spec: SessionPersistence | undefined, rule: string, fi
   if (!spec) return undefined;
   const header = spec.type === 'Header';
   const name = spec.sessionName ?? `${header ? 'x-session' : 'session'}-${createHash('sha256').update(rule).digest('hex').slice(0, 12)}`;
-  if (!token.test(name)) {
+  if (!isHeaderName(name)) {
     problems.push({
       field: `${field}.sessionName`,
       message: `${JSON.stringify(name)} cannot name a ${header ? 'header' : 'cookie'}; use letters, digits, - and _`,

@@ -1,5 +1,5 @@
 import type { CorsOrigin, CorsPolicy } from '../ir/policy.ts';
-import { headerNamePattern } from './headers.ts';
+import { invalidHeaderName, isHeaderName } from './header-syntax.ts';
 import type { Parsed, Problem } from './problem.ts';
 
 /** `*`, or a scheme, a host that may begin with a wildcard, and an optional port (Gateway API: CORSOrigin). */
@@ -9,7 +9,6 @@ export const corsMethods = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', '
 
 // Each label is consumed with its dot or as the last one, so that no input backtracks over more than one label.
 const origin = /^(https?):\/\/(?:(\*)|(\*\.)?((?:[a-zA-Z0-9-]+\.)*[a-zA-Z0-9-]+))(?::([0-9]{1,5}))?$/;
-const headerName = new RegExp(headerNamePattern);
 const methods: ReadonlySet<string> = new Set(corsMethods);
 const defaultMaxAgeSeconds = 5;
 
@@ -67,8 +66,7 @@ export function corsPolicy(spec: CorsSpec, field: string): Parsed<CorsPolicy> {
     ['exposeHeaders', exposeHeaders],
   ] as const) {
     for (const [i, name] of names.entries()) {
-      if (!headerName.test(name))
-        report(`${at}[${i}]`, `invalid header name ${JSON.stringify(name)}; letters, digits and !#$%&'*+-.^_\`|~ are allowed`);
+      if (!isHeaderName(name)) report(`${at}[${i}]`, invalidHeaderName(name));
     }
   }
   const maxAgeSeconds = spec.maxAge ?? defaultMaxAgeSeconds;

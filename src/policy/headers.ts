@@ -1,19 +1,11 @@
 import type { HeaderModifier, HeaderValue } from '../ir/policy.ts';
 import { formatProblem } from '../ir/format.ts';
+import { headerValueProblem, invalidHeaderName, isHeaderName } from './header-syntax.ts';
 import type { Parsed, Problem } from './problem.ts';
 import { type HeaderSecretRef, type SecretLookup, secretHeaders } from './secret-header.ts';
 
-/** An HTTP field name (RFC 9110 token; Gateway API: HTTPHeaderName). */
-export const headerNamePattern = "^[A-Za-z0-9!#$%&'*+\\-.^_\\x60|~]+$";
-/** Printable ASCII, words divided by one space or tab. */
-export const headerValuePattern = '^[!-~]+([\\t ]?[!-~]+)*$';
-
 /** Of fields that hold no references. */
 const noSecrets: SecretLookup = () => 'a Secret cannot be named here';
-
-const headerName = new RegExp(headerNamePattern);
-// Not `headerValuePattern` itself: its nested repetition backtracks exponentially in JavaScript, RE2 does not.
-const headerValue = /^[!-~]+(?:[\t ][!-~]+)*$/;
 
 /** A header with its value, or with where the value is. */
 export interface HeaderValueSpec {
@@ -32,16 +24,13 @@ export interface HeaderModifierSpec {
 /** What is wrong with changing this header, if anything: Envoy refuses the whole configuration over one such name. */
 export function headerNameProblem(name: string): string | undefined {
   if (name.startsWith(':')) return `pseudo-header ${JSON.stringify(name)} cannot be modified; use a URLRewrite filter for path and host`;
-  if (!headerName.test(name)) return `invalid header name ${JSON.stringify(name)}; letters, digits and !#$%&'*+-.^_\`|~ are allowed`;
+  if (!isHeaderName(name)) return invalidHeaderName(name);
   if (name.toLowerCase() === 'host') return `header ${JSON.stringify(name)} cannot be modified; use a URLRewrite filter with hostname`;
   return undefined;
 }
 
 function valueProblem(value: string): string | undefined {
-  if (value.length > 4096) return `header value of ${value.length} characters; at most 4096 are allowed`;
-  if (!headerValue.test(value))
-    return `invalid header value ${JSON.stringify(value)}; use printable ASCII with single spaces between words`;
-  return formatProblem(value);
+  return headerValueProblem(value) ?? formatProblem(value);
 }
 
 /**

@@ -3,6 +3,7 @@ import type { HeaderValue } from '../ir/policy.ts';
 import { SecretBytes } from '../ir/secret-bytes.ts';
 import type { Secret } from '../kube/types/core.ts';
 import { secretText } from '../kube/types/secret.ts';
+import { isHeaderValue, maxHeaderValueLength } from './header-syntax.ts';
 import type { Parsed, Problem } from './problem.ts';
 
 /** The reference, as kgateway has it. */
@@ -16,9 +17,6 @@ export interface HeaderSecretRef {
 
 /** Finds the Secret of a reference, or says why it cannot be read. */
 export type SecretLookup = (ref: HeaderSecretRef) => Secret | string;
-
-const headerValue = /^[!-~]+(?:[\t ][!-~]+)*$/;
-const maxLength = 4096;
 
 /** The headers of one entry: with neither a name nor a key there is one for each key of the Secret. */
 export function secretHeaders(
@@ -48,6 +46,6 @@ export function secretHeaders(
 
 function valueProblem(secret: string, key: string, text: string): string | undefined {
   const what = `the value of key ${JSON.stringify(key)} of Secret ${secret}`;
-  if (text.length > maxLength) return `${what} has ${text.length} characters; at most ${maxLength} are allowed`;
-  return headerValue.test(text) ? undefined : `${what} is no header value; use printable ASCII with single spaces between words`;
+  if (text.length > maxHeaderValueLength) return `${what} has ${text.length} characters; at most ${maxHeaderValueLength} are allowed`;
+  return isHeaderValue(text) ? undefined : `${what} is no header value; use printable ASCII with single spaces between words`;
 }

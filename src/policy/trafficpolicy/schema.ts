@@ -4,7 +4,7 @@ import type { RetryCondition } from '../../ir/policy.ts';
 import type { CustomResource } from '../../kube/types/custom-resource.ts';
 import type { KubeObject } from '../../kube/types/meta.ts';
 import { corsMethods, originPattern } from '../cors.ts';
-import { headerNamePattern, headerValuePattern } from '../headers.ts';
+import { headerNamePattern, headerValuePattern, maxHeaderValueLength } from '../header-syntax.ts';
 import { quantityPattern } from '../quantity.ts';
 import {
   atLeastOneOf,
@@ -122,7 +122,7 @@ const headerValues = (description: string) =>
             }),
           ),
           value: Type.Optional(
-            Type.String({ description: 'Value of the header.', minLength: 1, maxLength: 4096, pattern: headerValuePattern }),
+            Type.String({ description: 'Value of the header.', minLength: 1, maxLength: maxHeaderValueLength, pattern: headerValuePattern }),
           ),
           secretRef: Type.Optional(headerSecretRef),
         },

@@ -9,7 +9,7 @@ import {
   type Transformation,
   runtimeNamespace,
 } from '../../ir/transformation.ts';
-import { headerNamePattern } from '../headers.ts';
+import { invalidHeaderName, isHeaderName } from '../header-syntax.ts';
 import type { Parsed, Problem } from '../problem.ts';
 import { check, type TemplateUses } from './checker.ts';
 import { TemplateError } from './lexer.ts';
@@ -19,7 +19,6 @@ import type { MessageTransformationSpec, TransformationSpec } from './schema.ts'
 type Direction = 'request' | 'response';
 
 const maxTemplateLength = 16_384;
-const headerName = new RegExp(headerNamePattern);
 const pseudoHeaders: Readonly<Record<Direction, readonly string[]>> = {
   request: [':path', ':method', ':authority'],
   response: [':status'],
@@ -128,7 +127,7 @@ function removableProblem(name: string): string | undefined {
 }
 
 function nameProblem(name: string): string | undefined {
-  if (!headerName.test(name)) return `invalid header name ${JSON.stringify(name)}; letters, digits and !#$%&'*+-.^_\`|~ are allowed`;
+  if (!isHeaderName(name)) return invalidHeaderName(name);
   if (name.toLowerCase() === scopeHeader) return `header ${JSON.stringify(name)} is the gateway's own and cannot be changed`;
   return undefined;
 }
