@@ -14,7 +14,7 @@ import type {
   HTTPRouteFilter,
 } from '../kube/types/gateway-api.ts';
 import { corsPolicy } from '../policy/cors.ts';
-import { headerModifier } from '../policy/headers.ts';
+import { headerModifier, isHost } from '../policy/headers.ts';
 import type { Problem } from '../policy/problem.ts';
 
 /** A policy that a rule names by an ExtensionRef filter. */
@@ -102,18 +102,15 @@ function literalHeaders(
   problems: Problem[],
 ): { readonly headers?: HeaderModifier; readonly host?: string } {
   if (!filter) return {};
-  const host = filter.set?.find((h) => h.name.toLowerCase() === 'host')?.value;
   const literal = (list: HTTPHeaderFilter['set']) => (list ?? []).map(({ name, value }) => ({ name, value: value.replaceAll('%', '%%') }));
-  const { value, problems: found } = headerModifier(
-    {
-      set: literal(filter.set?.filter((h) => h.name.toLowerCase() !== 'host')),
-      add: literal(filter.add),
-      remove: filter.remove ?? [],
-    },
-    field,
-  );
+  const spec = { set: literal(filter.set), add: literal(filter.add), remove: filter.remove ?? [] };
+  const { value, problems: found } = headerModifier(spec, field, { host: true });
   problems.push(...found);
-  return { ...(value && { headers: value }), ...(host !== undefined && { host }) };
+  const host = filter.set?.find((h) => isHost(h.name))?.value;
+  return {
+    ...(value && { headers: { ...value, set: value.set.filter((h) => !isHost(h.name)) } }),
+    ...(host !== undefined && { host }),
+  };
 }
 
 function pathRewriteOf(path: HTTPPathModifier, prefix: string, field: string, problems: Problem[]): PathRewrite {

@@ -37,6 +37,16 @@ test.each([
   expect(problems.map((p) => p.field)).toEqual(valid ? [] : ['spec.request.set[0].value']);
 });
 
+test('Host may be set where it is the host of a request, and has to be one', () => {
+  const set = [
+    { name: 'Host', value: 'a\nb' },
+    { name: 'Host', value: 'a.example.com' },
+  ];
+  const { value, problems } = headerModifier({ set, add: set.slice(1) }, 'f', { host: true });
+  expect(value).toMatchObject({ set: [{ name: 'Host', value: 'a.example.com' }], add: [] });
+  expect(problems.map((p) => p.field)).toEqual(['f.set[0].value', 'f.add[0].name']);
+});
+
 test('a bad entry is named and left out, the others stay', () => {
   const spec = { set: [{ name: 'host', value: 'a' }], add: [{ name: 'x-a', value: 'b' }], remove: ['x-b', ':method'] };
   const { value, problems } = headerModifier(spec, 'f');

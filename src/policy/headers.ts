@@ -25,7 +25,7 @@ export interface HeaderModifierSpec {
 export function headerNameProblem(name: string): string | undefined {
   if (name.startsWith(':')) return `pseudo-header ${JSON.stringify(name)} cannot be modified; use a URLRewrite filter for path and host`;
   if (!isHeaderName(name)) return invalidHeaderName(name);
-  if (name.toLowerCase() === 'host') return `header ${JSON.stringify(name)} cannot be modified; use a URLRewrite filter with hostname`;
+  if (isHost(name)) return `header ${JSON.stringify(name)} cannot be modified; use a URLRewrite filter with hostname`;
   return undefined;
 }
 
@@ -33,11 +33,27 @@ function valueProblem(value: string): string | undefined {
   return headerValueProblem(value) ?? formatProblem(value);
 }
 
+export interface HeaderModifierOptions {
+  /** Finds the Secrets that values are in. */
+  readonly secrets?: SecretLookup | undefined;
+  /** `Host` may be set too: to the caller it is more than a header. */
+  readonly host?: boolean;
+}
+
+/** True for the header whose value is the host that requests are for. */
+export function isHost(name: string): boolean {
+  return name.toLowerCase() === 'host';
+}
+
 /**
  * Checks a header modifier at `field`. Values may hold Envoy's command operators (`%DOWNSTREAM_REMOTE_ADDRESS%`), as in kgateway;
  * callers for whom values are literal (HTTPRoute) double the percent signs first.
  */
-export function headerModifier(spec: HeaderModifierSpec, field: string, secrets: SecretLookup = noSecrets): Parsed<HeaderModifier> {
+export function headerModifier(
+  spec: HeaderModifierSpec,
+  field: string,
+  { secrets = noSecrets, host = false }: HeaderModifierOptions = {},
+): Parsed<HeaderModifier> {
   const problems: Problem[] = [];
   const check = (at: string, message: string | undefined): boolean => {
     if (message !== undefined) problems.push({ field: at, message });
@@ -48,22 +64,23 @@ export function headerModifier(spec: HeaderModifierSpec, field: string, secrets:
     problems.push(...found);
     return value.filter((header) => check(name === undefined ? `${at}.secretRef` : `${at}.name`, headerNameProblem(header.name)));
   };
-  const values = (list: readonly HeaderValueSpec[] | undefined, at: string): HeaderValue[] =>
+  const nameProblem = (name: string | undefined, withHost: boolean): string | undefined => {
+    if (name === undefined) return 'name is required when using an inline value';
+    return withHost && isHost(name) ? undefined : headerNameProblem(name);
+  };
+  const values = (list: readonly HeaderValueSpec[] | undefined, at: string, withHost = false): HeaderValue[] =>
     (list ?? []).flatMap(({ name, value, secretRef }, i) => {
       if ((value === undefined) === (secretRef === undefined)) {
         check(`${at}[${i}]`, 'exactly one of the fields in [value secretRef] must be set');
         return [];
       }
       if (secretRef) return fromSecret(name, secretRef, `${at}[${i}]`);
-      const nameOk = check(
-        `${at}[${i}].name`,
-        name === undefined ? 'name is required when using an inline value' : headerNameProblem(name),
-      );
+      const nameOk = check(`${at}[${i}].name`, nameProblem(name, withHost));
       const valueOk = check(`${at}[${i}].value`, valueProblem(value ?? ''));
       return nameOk && valueOk && name !== undefined && value !== undefined ? [{ name, value }] : [];
     });
   const value = {
-    set: values(spec.set, `${field}.set`),
+    set: values(spec.set, `${field}.set`, host),
     add: values(spec.add, `${field}.add`),
     remove: (spec.remove ?? []).filter((name, i) => check(`${field}.remove[${i}]`, headerNameProblem(name))),
   };

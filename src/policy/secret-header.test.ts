@@ -16,7 +16,7 @@ const secret: Secret = {
 const few: Secret = { ...secret, data: { b: Buffer.from('2').toString('base64'), a: Buffer.from('1').toString('base64') } };
 
 function read(header: HeaderValueSpec, found: Secret | string = secret) {
-  const { value, problems } = headerModifier({ set: [header] }, 'f', () => found);
+  const { value, problems } = headerModifier({ set: [header] }, 'f', { secrets: () => found });
   const values = value?.set.map((h) => [h.name, typeof h.value === 'string' ? h.value : Buffer.from(h.value.reveal()).toString()]);
   return { values, problems: problems.map((p) => `${p.field}: ${p.message}`), shown: inspect({ value, problems }, { depth: 9 }) };
 }

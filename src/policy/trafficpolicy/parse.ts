@@ -173,8 +173,8 @@ function parseRetry(spec: NonNullable<TrafficPolicySpec['retry']>, requestTimeou
 }
 
 function parseHeaders(spec: NonNullable<TrafficPolicySpec['headerModifiers']>, secrets: SecretLookup | undefined): Parsed<HeaderModifiers> {
-  const request = spec.request && headerModifier(spec.request, 'spec.headerModifiers.request', secrets);
-  const response = spec.response && headerModifier(spec.response, 'spec.headerModifiers.response', secrets);
+  const request = spec.request && headerModifier(spec.request, 'spec.headerModifiers.request', { secrets });
+  const response = spec.response && headerModifier(spec.response, 'spec.headerModifiers.response', { secrets });
   return {
     value: { ...(request?.value && { request: request.value }), ...(response?.value && { response: response.value }) },
     problems: [...(request?.problems ?? []), ...(response?.problems ?? [])],
