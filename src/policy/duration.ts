@@ -1,3 +1,5 @@
+import type { Problem } from './problem.ts';
+
 /** Gateway API Duration (GEP-2257): up to four numbers of at most five digits, each with a unit. */
 export const durationPattern = '^([0-9]{1,5}(h|m|s|ms)){1,4}$';
 
@@ -16,4 +18,14 @@ export function durationMs(text: string): number | undefined {
 /** Said of every duration that does not parse. */
 export function invalidDuration(text: string): string {
   return `invalid duration value ${JSON.stringify(text)}; write whole numbers with units h, m, s or ms, such as 500ms, 10s or 1h30m`;
+}
+
+/** Milliseconds of the duration at `field`, if there is one; what is wrong with it goes to `problems`. `leastMs` is its lower bound. */
+export function parseDuration(text: string | undefined, field: string, problems: Problem[], leastMs = 0): number | undefined {
+  if (text === undefined) return undefined;
+  const ms = durationMs(text);
+  if (ms === undefined) problems.push({ field, message: invalidDuration(text) });
+  else if (ms < leastMs) problems.push({ field, message: `${text} is too short; must be at least ${leastMs}ms` });
+  else return ms;
+  return undefined;
 }

@@ -2,7 +2,7 @@
 import type { HeaderModifiers, LocalRateLimit, RequestBuffer, RetryPolicy, RoutePolicies, Timeouts } from '../../ir/policy.ts';
 import { keyOf, type ObjectMeta } from '../../kube/types/meta.ts';
 import { corsPolicy } from '../cors.ts';
-import { durationMs, invalidDuration } from '../duration.ts';
+import { durationMs, parseDuration } from '../duration.ts';
 import { headerModifier } from '../headers.ts';
 import type { Policy, PolicyTarget, Precedence } from '../plugin.ts';
 import type { Parsed, Problem } from '../problem.ts';
@@ -117,20 +117,10 @@ function targetsOf(spec: TrafficPolicySpec, namespace: string): Parsed<readonly 
   return { value: [...byName, ...byLabels], problems };
 }
 
-/** A duration at `field`; `leastMs` is its lower bound. */
-function parseDuration(text: string | undefined, field: string, leastMs: number, problems: Problem[]): number | undefined {
-  if (text === undefined) return undefined;
-  const ms = durationMs(text);
-  if (ms === undefined) problems.push({ field, message: invalidDuration(text) });
-  else if (ms < leastMs) problems.push({ field, message: `${text} is too short; must be at least ${leastMs}ms` });
-  else return ms;
-  return undefined;
-}
-
 function parseTimeouts(spec: NonNullable<TrafficPolicySpec['timeouts']>): Parsed<Timeouts> {
   const problems: Problem[] = [];
-  const requestMs = parseDuration(spec.request, 'spec.timeouts.request', 0, problems);
-  const streamIdleMs = parseDuration(spec.streamIdle, 'spec.timeouts.streamIdle', 0, problems);
+  const requestMs = parseDuration(spec.request, 'spec.timeouts.request', problems);
+  const streamIdleMs = parseDuration(spec.streamIdle, 'spec.timeouts.streamIdle', problems);
   // An empty block says nothing: it must not take the field from a less specific policy.
   if (requestMs === undefined && streamIdleMs === undefined) return { problems };
   return { value: { ...(requestMs !== undefined && { requestMs }), ...(streamIdleMs !== undefined && { streamIdleMs }) }, problems };
@@ -156,8 +146,8 @@ function parseRetry(spec: NonNullable<TrafficPolicySpec['retry']>, requestTimeou
   const attempts = spec.attempts ?? 1;
   if (!isInteger(attempts, 0))
     problems.push({ field: 'spec.retry.attempts', message: `${attempts} is not a whole number from 0 to ${maxInt32}` });
-  const perTryTimeoutMs = parseDuration(spec.perTryTimeout, 'spec.retry.perTryTimeout', 1, problems);
-  const backoffBaseMs = parseDuration(spec.backoffBaseInterval ?? '25ms', 'spec.retry.backoffBaseInterval', 1, problems) ?? 25;
+  const perTryTimeoutMs = parseDuration(spec.perTryTimeout, 'spec.retry.perTryTimeout', problems, 1);
+  const backoffBaseMs = parseDuration(spec.backoffBaseInterval ?? '25ms', 'spec.retry.backoffBaseInterval', problems, 1) ?? 25;
   const requestMs = requestTimeout === undefined ? undefined : durationMs(requestTimeout);
   // A timeout of 0 is none: every attempt is shorter.
   if (perTryTimeoutMs !== undefined && requestMs !== undefined && requestMs > 0 && perTryTimeoutMs >= requestMs) {
@@ -209,7 +199,7 @@ function parseRateLimit(spec: NonNullable<TrafficPolicySpec['rateLimit']>): Pars
   wholeFrom1(tokensPerFill, 'tokensPerFill');
   percentage(enabledPercent, 'percentEnabled');
   percentage(enforcedPercent, 'percentEnforced');
-  const fillIntervalMs = parseDuration(tokenBucket.fillInterval, `${field}.tokenBucket.fillInterval`, minFillIntervalMs, problems);
+  const fillIntervalMs = parseDuration(tokenBucket.fillInterval, `${field}.tokenBucket.fillInterval`, problems, minFillIntervalMs);
   if (fillIntervalMs === undefined) return { problems };
   return { value: { maxTokens, tokensPerFill, fillIntervalMs, enabledPercent, enforcedPercent }, problems };
 }
