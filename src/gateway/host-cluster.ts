@@ -8,9 +8,10 @@
  */
 import type { Cluster, Endpoints, UpstreamProtocol } from '../ir/backend.ts';
 import type { MeshService } from '../ir/mesh.ts';
-import { serviceClusterName, serviceEntryClusterName, serviceEntryStatName, serviceStatName } from '../ir/names.ts';
+import { serviceEntryClusterName, serviceEntryStatName } from '../ir/names.ts';
 import type { Collection, Ctx } from '../krt/index.ts';
 import { type Slices, endpointsOf } from './endpoints.ts';
+import { serviceCluster } from './service-backend.ts';
 import { serviceEntryCluster } from './service-entry-cluster.ts';
 import type { ServiceView } from './views.ts';
 
@@ -41,16 +42,7 @@ export function hostCluster(ctx: Ctx, inputs: HostClusterInputs, target: HostTar
   const service = namespace === undefined ? undefined : ctx.fetchOne(inputs.services, `${namespace}/${name}`);
   if (!service || service.external) return entryCluster(ctx, inputs, target);
   const found = service.ports.find((p) => p.port === port && p.protocol === 'TCP');
-  return (
-    found && {
-      name: serviceClusterName(service.namespace, service.name, port, variant),
-      statName: serviceStatName(service.namespace, service.name, port, variant),
-      protocol,
-      service: `${service.namespace}/${service.name}`,
-      portName: found.name,
-      origin: { group: '', kind: 'Service', namespace: service.namespace, name: service.name },
-    }
-  );
+  return found && serviceCluster(service, found, protocol, variant);
 }
 
 /** The endpoints of such a cluster; undefined when the proxy resolves names. */

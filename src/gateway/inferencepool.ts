@@ -7,22 +7,17 @@
  *                                    └─> WantedPods: nobody watches the Pods of a pool that no route of ours leads to
  */
 import type { Cluster } from '../ir/backend.ts';
-import {
-  endpointPickerVariants,
-  inferencePoolClusterName,
-  inferencePoolStatName,
-  serviceClusterName,
-  serviceStatName,
-} from '../ir/names.ts';
+import { endpointPickerVariants, inferencePoolClusterName, inferencePoolStatName } from '../ir/names.ts';
 import type { ObjectRef } from '../ir/object-ref.ts';
 import { type Collection, type Ctx, type Graph, map } from '../krt/index.ts';
 import type { InferencePool } from '../kube/types/inference.ts';
 import { keyOf } from '../kube/types/meta.ts';
 import { type BackendKind, unresolved } from './backendref.ts';
+import { serviceCluster } from './service-backend.ts';
 import type { ServiceView } from './views.ts';
 
-export const inferenceGroup = 'inference.networking.k8s.io';
-export const inferencePoolKind = 'InferencePool';
+const inferenceGroup = 'inference.networking.k8s.io';
+const inferencePoolKind = 'InferencePool';
 
 /** Who picks the endpoints of a pool: its cluster, or why there is none. */
 export type PickerState =
@@ -54,11 +49,12 @@ export function inferencePools(
   return map(g, pools, { name: 'InferencePools' }, (ctx, pool) => viewOf(ctx, services, pool));
 }
 
-function viewOf(ctx: Ctx, services: Collection<ServiceView>, { metadata, spec, ...pool }: InferencePool): InferencePoolView {
+function viewOf(ctx: Ctx, services: Collection<ServiceView>, pool: InferencePool): InferencePoolView {
+  const { metadata, spec } = pool;
   const { name, namespace = '' } = metadata;
   const ref: ObjectRef = { group: inferenceGroup, kind: inferencePoolKind, namespace, name };
   return {
-    key: keyOf({ metadata, ...pool }),
+    key: keyOf(pool),
     ref,
     generation: metadata.generation ?? 0,
     matchLabels: spec.selector.matchLabels,
@@ -96,17 +92,11 @@ function pickerOf(
   const port = ports.find((p) => p.port === ref.port?.number);
   if (!port) return invalid(`Service ${key} has no TCP port ${ref.port?.number}; it has ${ports.map((p) => p.port).join(', ') || 'none'}`);
   const failOpen = ref.failureMode === 'FailOpen';
-  const variant = endpointPickerVariants[failOpen ? 'open' : 'close'];
   const cluster: Cluster = {
-    name: serviceClusterName(namespace, ref.name, port.port, variant),
-    statName: serviceStatName(namespace, ref.name, port.port, variant),
-    protocol: 'http2',
-    service: key,
-    portName: port.name,
+    ...serviceCluster(service, port, 'http2', endpointPickerVariants[failOpen ? 'open' : 'close']),
     ...(failOpen && { inference: 'fail-open-picker' }),
     // Pickers make a certificate of their own at their start, which nobody can verify; a BackendTLSPolicy for the Service says how to.
     ...(port.appProtocol !== 'kubernetes.io/h2c' && { tls: { sni: '', trust: 'anybody', subjectAltNames: [] } }),
-    origin: { group: '', kind: 'Service', namespace, name: ref.name },
   };
   return { state: 'found', at: { cluster, authority: `${ref.name}.${namespace}.svc:${port.port}` } };
 }

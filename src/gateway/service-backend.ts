@@ -26,22 +26,16 @@ export function serviceBackends(services: Collection<ServiceView>): BackendKind 
       const port = service.ports.find((p) => p.port === ref.port && (p.protocol === 'UDP') === (from.kind === 'UDPRoute'));
       if (!port) return unresolved('BackendNotFound', `Service ${key} has no port ${ref.port}; it has ${portsOf(service)}`);
       // A port may be there twice, once a transport.
-      if (port.protocol === 'UDP') return { ok: true, cluster: clusterOf(service, port, 'http1', udpVariant) };
-      const declared = upstreamProtocol(port);
+      if (port.protocol === 'UDP') return { ok: true, cluster: serviceCluster(service, port, 'http1', udpVariant) };
       // gRPC is HTTP/2. Where the Service does not say so, HTTPRoutes to the same port go on as they are.
-      return (from.kind === 'GRPCRoute' || ref.protocol === 'http2') && declared !== 'http2'
-        ? { ok: true, cluster: clusterOf(service, port, 'http2', 'grpc') }
-        : { ok: true, cluster: clusterOf(service, port, declared) };
+      const undeclared = (from.kind === 'GRPCRoute' || ref.protocol === 'http2') && upstreamProtocol(port) !== 'http2';
+      return { ok: true, cluster: undeclared ? serviceCluster(service, port, 'http2', 'grpc') : serviceCluster(service, port) };
     },
   };
 }
 
-/** The cluster of a port of a Service as it declares itself, the same for whoever leads there. */
-export function serviceCluster(service: ServiceView, port: ServicePortView): Cluster {
-  return clusterOf(service, port, upstreamProtocol(port));
-}
-
-function clusterOf(service: ServiceView, port: ServicePortView, protocol: UpstreamProtocol, variant = ''): Cluster {
+/** The cluster of a port of a Service, the same for whoever leads there. One that speaks otherwise than the port declares is a variant. */
+export function serviceCluster(service: ServiceView, port: ServicePortView, protocol = upstreamProtocol(port), variant = ''): Cluster {
   return {
     name: serviceClusterName(service.namespace, service.name, port.port, variant),
     statName: serviceStatName(service.namespace, service.name, port.port, variant),
