@@ -8,10 +8,12 @@ import { compareText } from '../ir/precedence.ts';
 import type { EntriesReport, EntryReport } from '../ir/report.ts';
 import { backendClusterName, serviceClusterName } from '../ir/names.ts';
 import { type Collection, type Ctx, type Graph, type Index, map } from '../krt/index.ts';
+import { maxAncestors } from '../policy/conditions.ts';
 import { kgatewayGroup } from '../policy/schema.ts';
 import { type BackendView, backendVariants } from './backend.ts';
 import { type BackendTls, type BackendTlsPolicies, type BackendTlsTarget, policiesOf, targetKey } from './backendtlspolicy.ts';
-import { backendTls as condition, gatewayGroup } from './conditions.ts';
+import { backendTls as condition } from './conditions.ts';
+import { gatewayRef } from './gateway.ts';
 import type { ClusterUse } from './served-route.ts';
 import type { ServiceView } from './views.ts';
 
@@ -23,9 +25,6 @@ export interface BackendTlsStatusInputs {
   /** By name of the cluster. */
   readonly usesByCluster: Index<ClusterUse>;
 }
-
-/** Most ancestors in one status (Gateway API: PolicyStatus). */
-const maxAncestors = 16;
 
 /** A status for each policy. */
 export function backendTlsStatuses(g: Graph, inputs: BackendTlsStatusInputs): Collection<EntriesReport> {
@@ -50,7 +49,7 @@ export function backendTlsStatuses(g: Graph, inputs: BackendTlsStatusInputs): Co
           const known = entries.get(gateway);
           if (known && !state.winner) continue;
           const accepted = state.winner ? condition.conflicted(state.winner, targetKey(target)) : policy.accepted;
-          entries.set(gateway, { ref: gatewayRef(gateway), conditions: [accepted, policy.resolvedRefs] });
+          entries.set(gateway, { ref: { ...gatewayRef(gateway) }, conditions: [accepted, policy.resolvedRefs] });
         }
       }
       const sorted = [...entries].sort(([a], [b]) => compareText(a, b)).map(([, e]) => e);
@@ -92,9 +91,4 @@ function clustersOfBackend(ctx: Ctx, inputs: BackendTlsStatusInputs, { key, port
   }
   if (port !== undefined) return `Backend ${key} has no ports to tell apart; leave out sectionName ${port}`;
   return backendVariants.map((variant) => backendClusterName(backend.ref.namespace, backend.ref.name, variant));
-}
-
-function gatewayRef(key: string): EntryReport['ref'] {
-  const [namespace = '', name = ''] = key.split('/');
-  return { group: gatewayGroup, kind: 'Gateway', namespace, name };
 }

@@ -7,9 +7,9 @@ import type { TlsCertificate } from '../ir/listener.ts';
 import type { ObjectRef } from '../ir/object-ref.ts';
 import type { ConditionIntent } from '../ir/report.ts';
 import type { Collection, Ctx } from '../krt/index.ts';
-import type { KubeObject } from '../kube/types/meta.ts';
-import { keyOf } from '../kube/types/meta.ts';
+import { type KubeObject, keyOf } from '../kube/types/meta.ts';
 import type { Gateway, GatewayClass, GatewaySpecAddress } from '../kube/types/gateway-api.ts';
+import { kgatewayGroup } from '../policy/schema.ts';
 import { controllerName, gatewayGroup, gateway as condition } from './conditions.ts';
 import type { CaInputs } from './ca-certificate.ts';
 import type { CertificateInputs } from './listener-certificate.ts';
@@ -64,7 +64,11 @@ export interface GatewayInputs extends CaInputs, CertificateInputs {
   readonly waypoints: boolean;
 }
 
-const parametersGroup = 'gateway.kgateway.dev';
+/** Names the Gateway of a key. */
+export function gatewayRef(key: string): ObjectRef {
+  const [namespace = '', name = ''] = key.split('/');
+  return { group: gatewayGroup, kind: 'Gateway', namespace, name };
+}
 
 /** True when the class is ours: any class that names our controller. */
 export function isOurs(gatewayClass: GatewayClass | undefined): boolean {
@@ -148,8 +152,8 @@ function parametersOf(ctx: Ctx, inputs: GatewayInputs, gateway: Gateway, gateway
   const own = ref && `${gateway.metadata.namespace}/${ref.name}`;
   const classRef = gatewayClass.spec.parametersRef;
   const ofClass = classRef?.kind === 'GatewayParameters' ? `${classRef.namespace}/${classRef.name}` : undefined;
-  if (ref && (ref.group !== parametersGroup || ref.kind !== 'GatewayParameters')) {
-    const why = `spec.infrastructure.parametersRef: ${ref.group}/${ref.kind} is not supported; use ${parametersGroup}/GatewayParameters`;
+  if (ref && (ref.group !== kgatewayGroup || ref.kind !== 'GatewayParameters')) {
+    const why = `spec.infrastructure.parametersRef: ${ref.group}/${ref.kind} is not supported; use ${kgatewayGroup}/GatewayParameters`;
     return { problem: condition.invalidParameters(why) };
   }
   if (own !== undefined && !ctx.fetchOne(inputs.parameters, own)) {

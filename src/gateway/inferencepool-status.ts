@@ -7,7 +7,8 @@ import { refKey } from '../ir/object-ref.ts';
 import { compareText } from '../ir/precedence.ts';
 import type { EntriesReport, EntryReport } from '../ir/report.ts';
 import { type Collection, type Graph, type Index, map } from '../krt/index.ts';
-import { gatewayGroup, inferencePool as condition } from './conditions.ts';
+import { inferencePool as condition } from './conditions.ts';
+import { gatewayRef } from './gateway.ts';
 import type { InferencePoolView } from './inferencepool.ts';
 import type { PoolUse, ServedRoute } from './served-route.ts';
 
@@ -35,7 +36,6 @@ export function inferencePoolStatuses(g: Graph, pools: Collection<InferencePoolV
 }
 
 function entryOf({ picker }: InferencePoolView, { gateway, accepted, unsupported }: PoolUse): EntryReport {
-  const [namespace = '', name = ''] = gateway.split('/');
   const acceptance =
     picker.state === 'absent'
       ? condition.pickerMissing
@@ -45,7 +45,7 @@ function entryOf({ picker }: InferencePoolView, { gateway, accepted, unsupported
           ? condition.accepted
           : condition.routeNotAccepted;
   return {
-    ref: { group: gatewayGroup, kind: 'Gateway', namespace, name },
+    ref: { ...gatewayRef(gateway) },
     conditions: [acceptance, picker.state === 'invalid' ? condition.invalidPicker(picker.message) : condition.resolvedRefs],
   };
 }

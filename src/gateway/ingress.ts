@@ -17,6 +17,7 @@ import type { Service } from '../kube/types/core.ts';
 import type { Ingress, IngressBackend, IngressClass, IngressPath } from '../kube/types/ingress.ts';
 import { keyOf } from '../kube/types/meta.ts';
 import { controllerName, gatewayGroup } from './conditions.ts';
+import { gatewayRef } from './gateway.ts';
 import { anyHost } from './hostname.ts';
 
 export const ingressGroup = 'networking.k8s.io';
@@ -152,12 +153,11 @@ export function listenerSetOf(ctx: Ctx, certificates: IngressCertificates, view:
     ];
   });
   if (listeners.length === 0) return undefined;
-  const [namespace = '', name = ''] = view.gateway.split('/');
   return {
     apiVersion: 'gateway.networking.k8s.io/v1',
     kind: 'ListenerSet',
     metadata: { namespace: view.namespace, name: derivedName(view.key), creationTimestamp: view.created, generation: view.generation },
-    spec: { parentRef: { namespace, name }, listeners },
+    spec: { parentRef: gatewayRef(view.gateway), listeners },
   };
 }
 
@@ -218,7 +218,6 @@ function oneLabel(host: string): string {
 
 /** The Gateway with all its own listeners, and the HTTPS listeners of Ingresses whose host has to do with the route's. */
 function parentsOf(ctx: Ctx, certificates: IngressCertificates, gateway: string, host: string): readonly ParentReference[] {
-  const [namespace = '', name = ''] = gateway.split('/');
   const wildcard = host.includes('*');
   const hosts = wildcard
     ? [...new Set(ctx.fetch(certificates.collection, { index: certificates.byGateway, is: gateway }).map((c) => c.host))].filter((h) =>
@@ -231,7 +230,7 @@ function parentsOf(ctx: Ctx, certificates: IngressCertificates, gateway: string,
     const [ownerNamespace = ''] = owner.split('/');
     return [{ group: gatewayGroup, kind: 'ListenerSet', namespace: ownerNamespace, name: derivedName(owner), sectionName: sectionOf(h) }];
   });
-  return [{ group: gatewayGroup, kind: 'Gateway', namespace, name }, ...sets];
+  return [gatewayRef(gateway), ...sets];
 }
 
 /** True when a listener for `listener` may get requests that a route of `host`, which is a wildcard, is for. */

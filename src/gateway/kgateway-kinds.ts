@@ -5,8 +5,7 @@
  *   DirectResponses ─> DirectResponses ─┤
  *                                       └─> statuses
  */
-import type { ObjectRef } from '../ir/object-ref.ts';
-import { refKey } from '../ir/object-ref.ts';
+import { type ObjectRef, refKey } from '../ir/object-ref.ts';
 import type { StatusReport } from '../ir/report.ts';
 import { type Collection, type Ctx, type Graph, join, map } from '../krt/index.ts';
 import type { Secret } from '../kube/types/core.ts';

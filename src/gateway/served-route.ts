@@ -13,6 +13,7 @@ import { type Attachments, attachmentsIn, listenerLevels, ruleLevels } from '../
 import { type Effective } from '../policy/merge.ts';
 import type { Policy } from '../policy/plugin.ts';
 import { type Problem, describeProblems } from '../policy/problem.ts';
+import { kgatewayGroup } from '../policy/schema.ts';
 import type { PolicyAttachment } from '../policy/status.ts';
 import { effectivePolicies, inheritedPolicies, withOwnPolicies } from '../policy/trafficpolicy/trafficpolicy.ts';
 import type { AttachedListener, ParentAttachment } from './attachment.ts';
@@ -61,8 +62,6 @@ export interface ServedRouteInputs {
   readonly policies: Collection<Policy<RoutePolicies>>;
   readonly policiesByTarget: Index<Policy<RoutePolicies>>;
 }
-
-const policyGroup = 'gateway.kgateway.dev';
 
 /** Places a route. */
 export function serveRoute(ctx: Ctx, inputs: ServedRouteInputs, route: RouteParents): ServedRoute | undefined {
@@ -286,9 +285,9 @@ class Placement {
       // What is wrong with it is known since the rule was translated.
       if (isDirectResponse(ref)) return [];
       const field = `spec.rules[${index}].filters`;
-      if (group !== policyGroup || kind !== 'TrafficPolicy') {
+      if (group !== kgatewayGroup || kind !== 'TrafficPolicy') {
         return [
-          { field, message: `extensionRef ${group}/${kind} is not supported; use TrafficPolicy or DirectResponse of ${policyGroup}` },
+          { field, message: `extensionRef ${group}/${kind} is not supported; use TrafficPolicy or DirectResponse of ${kgatewayGroup}` },
         ];
       }
       if (this.#lookups.attachments.named(namespace, name)) return [];
