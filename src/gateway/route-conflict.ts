@@ -8,8 +8,9 @@
  */
 import { type ObjectRef, describeRef } from '../ir/object-ref.ts';
 import { compareOrder } from '../ir/precedence.ts';
+import type { ConditionIntent } from '../ir/report.ts';
 import { type Collection, type Ctx, type Graph, type Index, flatMap, group } from '../krt/index.ts';
-import type { ParentAttachment } from './attachment.ts';
+import type { AttachedListener, ParentAttachment } from './attachment.ts';
 import { route as condition } from './conditions.ts';
 import { intersect } from './hostname.ts';
 import type { RouteParents } from './route.ts';
@@ -52,20 +53,31 @@ function hostsOn(listener: string, route: RouteParents): readonly string[] {
 
 /** The route without the listeners that it loses; a parent that has none left refuses it. */
 export function withoutConflicts(ctx: Ctx, conflicts: Collection<Conflict>, route: RouteParents): RouteParents {
-  return { ...route, parents: route.parents.map((parent) => settle(ctx, conflicts, route, parent)) };
+  const settled = route.parents.map((parent) => {
+    const winnerOf = (l: AttachedListener): ObjectRef | undefined =>
+      ctx.fetchOne(conflicts, conflictKey(attachedKey(parent.gateway, l), route.key))?.winner;
+    return withoutLost(parent, winnerOf, ({ listener, entry }, winner) => {
+      const place = listener === undefined ? `port ${entry.port}` : `listener ${listener}`;
+      const why = `${describeRef(winner)}, which is older, has these hostnames on ${place} of Gateway ${parent.gateway}, and HTTPRoutes and GRPCRoutes cannot share one; use another hostname or listener`;
+      return condition.hostnameConflict(why);
+    });
+  });
+  return { ...route, parents: settled };
 }
 
-function settle(ctx: Ctx, conflicts: Collection<Conflict>, route: RouteParents, parent: ParentAttachment): ParentAttachment {
-  const lost = parent.listeners.flatMap((l) => {
-    const conflict = ctx.fetchOne(conflicts, conflictKey(attachedKey(parent.gateway, l), route.key));
-    return conflict ? [{ listener: l, winner: conflict.winner }] : [];
+function withoutLost(
+  parent: ParentAttachment,
+  winnerOf: (l: AttachedListener) => ObjectRef | undefined,
+  refusal: (l: AttachedListener, winner: ObjectRef) => ConditionIntent,
+): ParentAttachment {
+  const lost = parent.listeners.flatMap((listener) => {
+    const winner = winnerOf(listener);
+    return winner ? [{ listener, winner }] : [];
   });
   const [first] = lost;
   if (!first) return parent;
   const listeners = parent.listeners.filter((l) => !lost.some((x) => x.listener === l));
-  if (listeners.length > 0) return { ...parent, listeners };
-  const why = `${describeRef(first.winner)}, which is older, has these hostnames on ${first.listener.listener === undefined ? `port ${first.listener.entry.port}` : `listener ${first.listener.listener}`} of Gateway ${parent.gateway}, and HTTPRoutes and GRPCRoutes cannot share one; use another hostname or listener`;
-  return { ...parent, listeners, acceptance: condition.hostnameConflict(why) };
+  return { ...parent, listeners, ...(listeners.length === 0 && { acceptance: refusal(first.listener, first.winner) }) };
 }
 
 /** Routes for HTTP, by `scope|chain` of the ports of Services that speak HTTP because they say so. */
@@ -77,18 +89,12 @@ export interface HttpRoutesOfServices {
 /** A TLSRoute or TCPRoute without the ports of Services that routes for HTTP have. */
 export function besideHttp(ctx: Ctx, { parents, byDeclaredChain }: HttpRoutesOfServices, route: RouteParents): RouteParents {
   if (route.parents.every((p) => p.listeners.every((l) => l.listener !== undefined))) return route;
-  const settled = route.parents.map((parent): ParentAttachment => {
-    const lost = parent.listeners.flatMap((listener) => {
-      if (listener.listener !== undefined) return [];
-      const [winner] = ctx.fetch(parents, { index: byDeclaredChain, is: `${parent.gateway}|${listener.chain}` });
-      return winner ? [{ listener, winner }] : [];
-    });
-    const [first] = lost;
-    if (!first) return parent;
-    const listeners = parent.listeners.filter((l) => !lost.some((x) => x.listener === l));
-    if (listeners.length > 0) return { ...parent, listeners };
-    const why = `Port ${first.listener.entry.port} speaks HTTP, since ${describeRef(first.winner.ref)} names it; remove one of the two routes`;
-    return { ...parent, listeners, acceptance: condition.noMatchingParent(why) };
+  const settled = route.parents.map((parent) => {
+    const winnerOf = ({ listener, chain }: AttachedListener): ObjectRef | undefined =>
+      listener === undefined ? ctx.fetch(parents, { index: byDeclaredChain, is: `${parent.gateway}|${chain}` })[0]?.ref : undefined;
+    return withoutLost(parent, winnerOf, ({ entry }, winner) =>
+      condition.noMatchingParent(`Port ${entry.port} speaks HTTP, since ${describeRef(winner)} names it; remove one of the two routes`),
+    );
   });
   return { ...route, parents: settled };
 }
