@@ -11,7 +11,7 @@ import type { EndpointPicker } from '../ir/route.ts';
 import type { Ctx } from '../krt/index.ts';
 import type { ParentReference } from '../kube/types/gateway-api.ts';
 import { type UnresolvedReason, gatewayGroup } from './conditions.ts';
-import { type Grants, type GrantSubject, isGranted } from './referencegrant.ts';
+import { type Grants, type GrantSubject, isGranted, notPermitted } from './referencegrant.ts';
 
 /** The part of a backendRef that names the target. */
 export interface BackendTarget {
@@ -58,12 +58,8 @@ export function resolveBackend(ctx: Ctx, inputs: BackendInputs, from: GrantSubje
     const use = inputs.kinds.map((k) => (k.group === '' ? k.kind : `${k.group}/${k.kind}`)).join(' or ');
     return unresolved('InvalidKind', `unknown backend kind: ${group || 'core'}/${kind}; use a ${use}`);
   }
-  if (!isGranted(ctx, inputs.grants, from, { group, kind, namespace, name: ref.name })) {
-    return unresolved(
-      'RefNotPermitted',
-      `Reference to ${kind} ${namespace}/${ref.name} not permitted by ReferenceGrant; create one in namespace ${namespace} from ${from.kind} in ${from.namespace}`,
-    );
-  }
+  const target = { group, kind, namespace, name: ref.name };
+  if (!isGranted(ctx, inputs.grants, from, target)) return unresolved('RefNotPermitted', `Reference to ${notPermitted(from, target)}`);
   const { name, port, protocol } = ref;
   return known.resolve(ctx, from, { namespace, name, ...(port !== undefined && { port }), ...(protocol && { protocol }) });
 }

@@ -3,7 +3,7 @@ import type { Collection, Ctx } from '../krt/index.ts';
 import type { ConfigMap, Secret } from '../kube/types/core.ts';
 import { secretText } from '../kube/types/secret.ts';
 import { certificatesIn } from './pem.ts';
-import { type Grants, type GrantSubject, isGranted } from './referencegrant.ts';
+import { type Grants, type GrantSubject, notPermitted, readableKey } from './referencegrant.ts';
 
 /** Reference to a CA bundle, of a Gateway or of a BackendTLSPolicy. */
 export interface CaRef {
@@ -37,14 +37,6 @@ export function caKind(ref: CaRef): 'ConfigMap' | 'Secret' | undefined {
   return ref.kind === 'ConfigMap' || ref.kind === 'Secret' ? ref.kind : undefined;
 }
 
-/** `namespace/name` of what a reference names, when its owner may read it. Nothing else is ever fetched. */
-export function readableCa(ctx: Ctx, grants: Grants, from: GrantSubject, ref: CaRef): string | undefined {
-  const kind = caKind(ref);
-  const namespace = ref.namespace ?? from.namespace;
-  if (!kind || !isGranted(ctx, grants, from, { group: '', kind, namespace, name: ref.name })) return undefined;
-  return `${namespace}/${ref.name}`;
-}
-
 /** Resolves the references of `from`; `field` names them in messages. */
 export function resolveCaBundle(ctx: Ctx, inputs: CaInputs, from: GrantSubject, refs: readonly CaRef[], field: string): CaBundle {
   const resolved = refs.map((ref, i) => resolve(ctx, inputs, from, ref, `${field}[${i}]`));
@@ -57,10 +49,10 @@ export function resolveCaBundle(ctx: Ctx, inputs: CaInputs, from: GrantSubject, 
 function resolve(ctx: Ctx, inputs: CaInputs, from: GrantSubject, ref: CaRef, field: string): string | CaProblem {
   const kind = caKind(ref);
   if (!kind) return { reason: 'kind', message: `${field}: kind ${ref.group || 'core'}/${ref.kind} is not supported; use a ConfigMap` };
-  const key = readableCa(ctx, inputs.grants, from, ref);
+  const key = readableKey(ctx, inputs.grants, from, { ...ref, kind });
   if (key === undefined) {
-    const message = `${field}: reference to ${kind} ${ref.namespace}/${ref.name} not permitted by ReferenceGrant; create one in namespace ${ref.namespace} from ${from.kind} in ${from.namespace}`;
-    return { reason: 'not permitted', message };
+    const { namespace = from.namespace, name } = ref;
+    return { reason: 'not permitted', message: `${field}: reference to ${notPermitted(from, { kind, namespace, name })}` };
   }
   const text = kind === 'ConfigMap' ? ofConfigMap(ctx.fetchOne(inputs.configMaps, key)) : ofSecret(ctx.fetchOne(inputs.secrets, key));
   const invalid = (why: string): CaProblem => ({ reason: 'invalid', message: `${field}: ${kind} ${key} ${why}` });

@@ -4,7 +4,7 @@ import type { Secret } from '../kube/types/core.ts';
 import { kgatewayGroup } from '../policy/schema.ts';
 import type { HeaderSecretRef, SecretLookup } from '../policy/secret-header.ts';
 import type { TrafficPolicy } from '../policy/trafficpolicy/schema.ts';
-import { type Grants, isGranted } from './referencegrant.ts';
+import { type Grants, type GrantSubject, notPermitted, readableKey } from './referencegrant.ts';
 
 /** The references of a policy. */
 export function headerSecretRefs({ spec }: TrafficPolicy): readonly HeaderSecretRef[] {
@@ -12,11 +12,13 @@ export function headerSecretRefs({ spec }: TrafficPolicy): readonly HeaderSecret
   return [request, response].flatMap((m) => [...(m?.set ?? []), ...(m?.add ?? [])]).flatMap((h) => h.secretRef ?? []);
 }
 
-/** `namespace/name` of a Secret that a policy of `namespace` may read. Nothing else is ever fetched. */
+/** `namespace/name` of the Secret of a reference, where a policy of `namespace` may read it. */
 export function readableSecret(ctx: Ctx, grants: Grants, namespace: string, ref: HeaderSecretRef): string | undefined {
-  const target = { group: '', kind: 'Secret', namespace: ref.namespace ?? namespace, name: ref.name };
-  const from = { group: kgatewayGroup, kind: 'TrafficPolicy', namespace };
-  return isGranted(ctx, grants, from, target) ? `${target.namespace}/${target.name}` : undefined;
+  return readableKey(ctx, grants, subject(namespace), { ...ref, kind: 'Secret' });
+}
+
+function subject(namespace: string): GrantSubject {
+  return { group: kgatewayGroup, kind: 'TrafficPolicy', namespace };
 }
 
 export interface HeaderSecretInputs {
@@ -28,9 +30,7 @@ export interface HeaderSecretInputs {
 export function headerSecrets(ctx: Ctx, { secrets, grants }: HeaderSecretInputs, namespace: string): SecretLookup {
   return (ref) => {
     const key = readableSecret(ctx, grants, namespace, ref);
-    if (key === undefined) {
-      return `reference to Secret ${ref.namespace}/${ref.name} not permitted by ReferenceGrant; create one in namespace ${ref.namespace} from TrafficPolicy in ${namespace}`;
-    }
+    if (key === undefined) return `reference to ${notPermitted(subject(namespace), { namespace, ...ref, kind: 'Secret' })}`;
     return ctx.fetchOne(secrets, key) ?? `Secret ${key} not found`;
   };
 }

@@ -3,26 +3,16 @@ import type { ConditionIntent } from '../ir/report.ts';
 import type { Collection, Ctx } from '../krt/index.ts';
 import type { SecretObjectReference } from '../kube/types/gateway-api.ts';
 import { listener as condition } from './conditions.ts';
-import { type Grants, isGranted } from './referencegrant.ts';
+import { type Grants, type GrantSubject, notPermitted, readableKey } from './referencegrant.ts';
 import type { SecretState } from './tls-secret.ts';
 
-/** `namespace/name` of the Secret that a reference of a Gateway in `namespace` names. */
-export function certificateKey(namespace: string, ref: SecretObjectReference): string {
-  return `${ref.namespace ?? namespace}/${ref.name}`;
+function namesSecret({ group = '', kind = 'Secret' }: SecretObjectReference): boolean {
+  return group === '' && kind === 'Secret';
 }
 
-/** The Gateway or ListenerSet that a reference stands in. */
-export interface Referrer {
-  readonly group: string;
-  readonly kind: string;
-  readonly namespace: string;
-}
-
-/** True when the reference names a Secret that its Gateway or ListenerSet may read. Only such Secrets are ever fetched. */
-export function mayRead(ctx: Ctx, grants: Grants, from: Referrer, ref: SecretObjectReference): boolean {
-  if ((ref.group ?? '') !== '' || (ref.kind ?? 'Secret') !== 'Secret') return false;
-  const to = { group: '', kind: 'Secret', namespace: ref.namespace ?? from.namespace, name: ref.name };
-  return isGranted(ctx, grants, { group: from.group, kind: from.kind, namespace: from.namespace }, to);
+/** `namespace/name` of the Secret of a reference, where the Gateway or ListenerSet may read it. */
+export function readableCertificate(ctx: Ctx, grants: Grants, from: GrantSubject, ref: SecretObjectReference): string | undefined {
+  return namesSecret(ref) ? readableKey(ctx, grants, from, { ...ref, kind: 'Secret' }) : undefined;
 }
 
 export interface CertificateInputs {
@@ -34,7 +24,7 @@ export interface CertificateInputs {
 export function resolveCertificates(
   ctx: Ctx,
   inputs: CertificateInputs,
-  from: Referrer,
+  from: GrantSubject,
   refs: readonly SecretObjectReference[],
 ): { readonly secrets: readonly string[]; readonly problem?: ConditionIntent } {
   const resolved = refs.map((ref) => resolveCertificate(ctx, inputs, from, ref));
@@ -47,16 +37,16 @@ interface ResolvedCertificate {
   readonly problem?: ConditionIntent;
 }
 
-function resolveCertificate(ctx: Ctx, inputs: CertificateInputs, from: Referrer, ref: SecretObjectReference): ResolvedCertificate {
-  if ((ref.group ?? '') !== '' || (ref.kind ?? 'Secret') !== 'Secret') {
+function resolveCertificate(ctx: Ctx, inputs: CertificateInputs, from: GrantSubject, ref: SecretObjectReference): ResolvedCertificate {
+  if (!namesSecret(ref)) {
     return {
       problem: condition.invalidCertificateRef(`unsupported certificate ref kind ${ref.group || 'core'}/${ref.kind}; use a Secret`),
     };
   }
-  const key = certificateKey(from.namespace, ref);
-  if (!mayRead(ctx, inputs.grants, from, ref)) {
-    const why = `Reference to Secret ${key} not permitted by ReferenceGrant; create one in namespace ${ref.namespace} from ${from.kind} in ${from.namespace}`;
-    return { problem: condition.refNotPermitted(why) };
+  const key = readableCertificate(ctx, inputs.grants, from, ref);
+  if (key === undefined) {
+    const { namespace = from.namespace, name } = ref;
+    return { problem: condition.refNotPermitted(`Reference to ${notPermitted(from, { kind: 'Secret', namespace, name })}`) };
   }
   const state = ctx.fetchOne(inputs.tlsSecrets, key);
   if (!state) return { problem: condition.invalidCertificateRef(`Secret ${key} not found.`) };

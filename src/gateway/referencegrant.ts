@@ -47,3 +47,18 @@ export function isGranted(ctx: Ctx, grants: Grants, from: GrantSubject, to: Gran
         spec.to.some((t) => t.group === to.group && t.kind === to.kind && (t.name === undefined || t.name === to.name)),
     );
 }
+
+/** `namespace/name` of the Secret or ConfigMap that a reference of `from` names, where it may be read. Nothing else is ever fetched. */
+export function readableKey(
+  ctx: Ctx,
+  grants: Grants,
+  from: GrantSubject,
+  { kind, namespace = from.namespace, name }: { readonly kind: 'Secret' | 'ConfigMap'; readonly namespace?: string; readonly name: string },
+): string | undefined {
+  return isGranted(ctx, grants, from, { group: '', kind, namespace, name }) ? `${namespace}/${name}` : undefined;
+}
+
+/** Said of a reference without consent, behind the words "reference to". */
+export function notPermitted(from: GrantSubject, { kind, namespace, name }: Omit<GrantTarget, 'group'>): string {
+  return `${kind} ${namespace}/${name} not permitted by ReferenceGrant; create one in namespace ${namespace} from ${from.kind} in ${from.namespace}`;
+}

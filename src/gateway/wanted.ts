@@ -7,9 +7,16 @@
  */
 import { type Collection, type Ctx, type Graph, flatMap, group, join, map, source } from '../krt/index.ts';
 import type { Namespace } from '../kube/types/core.ts';
-import type { BackendTLSPolicy, Gateway, GatewayClass, ReferenceGrant } from '../kube/types/gateway-api.ts';
+import type {
+  BackendTLSPolicy,
+  Gateway,
+  GatewayClass,
+  Listener,
+  ReferenceGrant,
+  SecretObjectReference,
+} from '../kube/types/gateway-api.ts';
 import { keyOf } from '../kube/types/meta.ts';
-import { type CaRef, caKind, readableCa } from './ca-certificate.ts';
+import { type CaRef, caKind } from './ca-certificate.ts';
 import type { Backend } from '../policy/backend/schema.ts';
 import type { TrafficPolicy } from '../policy/trafficpolicy/schema.ts';
 import { gatewayGroup } from './conditions.ts';
@@ -17,8 +24,8 @@ import { isOurs } from './gateway.ts';
 import { frontendCaRefs } from './gateway-tls.ts';
 import { headerSecretRefs, readableSecret } from './header-secret.ts';
 import { type ListenerSetObject, type ListenerSets, listenerSetsOf, setsOfGateway } from './listenerset.ts';
-import { certificateKey, mayRead } from './listener-certificate.ts';
-import { type GrantSubject, type Grants, grantsOf } from './referencegrant.ts';
+import { readableCertificate } from './listener-certificate.ts';
+import { type GrantSubject, type Grants, grantsOf, readableKey } from './referencegrant.ts';
 
 export interface WantedInputs {
   readonly classes: Collection<GatewayClass>;
@@ -66,7 +73,7 @@ export function wantedObjects(g: Graph, inputs: WantedInputs, always: readonly s
     ),
   );
   const ofBackends = map(g, inputs.backends, { name: 'BackendReferences', key }, (_ctx, { metadata, spec }): Reference | undefined => {
-    const secret = spec?.aws?.auth?.secretRef?.name;
+    const secret = spec.aws?.auth?.secretRef?.name;
     return secret
       ? { from: `Backend ${metadata.namespace}/${metadata.name}`, kind: 'Secret', object: `${metadata.namespace}/${secret}` }
       : undefined;
@@ -86,28 +93,29 @@ export function wantedObjects(g: Graph, inputs: WantedInputs, always: readonly s
   return { secrets: wanted('Secret', 'WantedSecrets'), configMaps: wanted('ConfigMap', 'WantedConfigMaps') };
 }
 
-function gatewayReferences(ctx: Ctx, grants: Grants, sets: ListenerSets, gateway: Gateway): readonly Reference[] {
+function gatewayReferences(ctx: Ctx, grants: Grants, listenerSets: ListenerSets, gateway: Gateway): readonly Reference[] {
   const namespace = gateway.metadata.namespace ?? '';
   const from = `Gateway ${keyOf(gateway)}`;
-  const client = gateway.spec.tls?.backend?.clientCertificateRef;
-  const secrets = [...gateway.spec.listeners.flatMap((l) => l.tls?.certificateRefs ?? []), ...(client ? [client] : [])]
-    .filter((ref) => mayRead(ctx, grants, { group: gatewayGroup, kind: 'Gateway', namespace }, ref))
-    .map((ref): Reference => ({ from, kind: 'Secret', object: certificateKey(namespace, ref) }));
-  const ofSets = setsOfGateway(ctx, sets, gateway)
-    .filter((set) => set.allowed)
-    .flatMap(({ ref: set, listeners }) =>
-      listeners
-        .flatMap((l) => l.tls?.certificateRefs ?? [])
-        .filter((ref) => mayRead(ctx, grants, set, ref))
-        .map((ref): Reference => ({ from, kind: 'Secret', object: certificateKey(set.namespace, ref) })),
-    );
   const subject = { group: gatewayGroup, kind: 'Gateway', namespace };
-  return distinct([...secrets, ...ofSets, ...caReferences(ctx, grants, subject, from, frontendCaRefs(gateway.spec.tls))]);
+  const certificates = (referrer: GrantSubject, refs: readonly SecretObjectReference[]): readonly Reference[] =>
+    refs.flatMap((ref): Reference[] => {
+      const object = readableCertificate(ctx, grants, referrer, ref);
+      return object === undefined ? [] : [{ from, kind: 'Secret', object }];
+    });
+  const ofListeners = (listeners: readonly Listener[]) => listeners.flatMap((l) => l.tls?.certificateRefs ?? []);
+  const client = gateway.spec.tls?.backend?.clientCertificateRef;
+  const sets = setsOfGateway(ctx, listenerSets, gateway).filter((set) => set.allowed);
+  return distinct([
+    ...certificates(subject, [...ofListeners(gateway.spec.listeners), ...(client ? [client] : [])]),
+    ...sets.flatMap((set) => certificates(set.ref, ofListeners(set.listeners))),
+    ...caReferences(ctx, grants, subject, from, frontendCaRefs(gateway.spec.tls)),
+  ]);
 }
 
 function caReferences(ctx: Ctx, grants: Grants, subject: GrantSubject, from: string, refs: readonly CaRef[]): readonly Reference[] {
   return refs.flatMap((ref): Reference[] => {
-    const [kind, object] = [caKind(ref), readableCa(ctx, grants, subject, ref)];
+    const kind = caKind(ref);
+    const object = kind && readableKey(ctx, grants, subject, { ...ref, kind });
     return kind && object !== undefined ? [{ from, kind, object }] : [];
   });
 }
