@@ -10,7 +10,7 @@ import type { HostRoutes, RouteRule } from '../ir/route.ts';
 import type { RoutePolicies } from '../ir/policy.ts';
 import type { Collection, Ctx, Index } from '../krt/index.ts';
 import { type Attachments, attachmentsIn, listenerLevels, ruleLevels } from '../policy/attachment.ts';
-import { type Effective } from '../policy/merge.ts';
+import type { Effective } from '../policy/merge.ts';
 import type { Policy } from '../policy/plugin.ts';
 import { type Problem, describeProblems } from '../policy/problem.ts';
 import { kgatewayGroup } from '../policy/schema.ts';
@@ -100,8 +100,21 @@ interface RuleInRoute {
   readonly translated: TranslatedRule;
 }
 
-/** A rule that delegates to the route, or to one above it. */
-interface RuleAbove extends RuleInRoute, ParentRule {}
+type Levels = readonly (readonly Policy<RoutePolicies>[])[];
+
+/** A rule that delegates to the route, or to one above it, with its policies. */
+interface RuleAbove extends RuleInRoute, ParentRule {
+  readonly levels: Levels;
+}
+
+/** What is the same for all rules of a route at a listener. */
+interface Place {
+  readonly ancestor: ObjectRef;
+  readonly ofListener: Levels;
+  readonly delegation: DelegationPath | undefined;
+  /** The nearest first; none where nobody delegates. */
+  readonly above: readonly RuleAbove[];
+}
 
 /** Endpoints behind tunnels have other addresses for Envoy than the Pods that a picker names. */
 function followsPickers({ entrance }: GatewayView): boolean {
@@ -160,8 +173,9 @@ class Placement {
     const own = gateway.listeners.find((l) => (listener.listener === undefined ? l.chain === waypointChain : l.key === listener.listener));
     const set = own?.setLabels && { ref: own.owner, labels: own.setLabels };
     const ofListener = listenerLevels(this.#lookups.attachments, { ref: gateway.ref, labels: gateway.objectLabels }, own?.name, set);
-    const ancestor = own?.owner ?? gateway.ref;
-    const all = this.#translated.rules.flatMap((t, i) => this.#rule(ancestor, ofListener, t, i, delegation) ?? []);
+    const above = this.#rulesAbove(delegation);
+    const place = above && { ancestor: own?.owner ?? gateway.ref, ofListener, delegation, above };
+    const all = place ? this.#translated.rules.flatMap((t, i) => this.#rule(place, t, i) ?? []) : [];
     const rules = followsPickers(gateway) ? all : all.map(withoutPickers);
     for (const host of listener.hosts) {
       this.#add({
@@ -195,16 +209,9 @@ class Placement {
     else if (more.length > 0) this.#hosts.set(key, { ...there, rules: [...there.rules, ...more] });
   }
 
-  #rule(
-    ancestor: ObjectRef,
-    ofListener: readonly (readonly Policy<RoutePolicies>[])[],
-    translated: TranslatedRule,
-    index: number,
-    delegation: DelegationPath | undefined,
-  ): RouteRule | undefined {
+  #rule({ ancestor, ofListener, delegation, above }: Place, translated: TranslatedRule, index: number): RouteRule | undefined {
     const { rule: own } = translated;
-    const above = this.#rulesAbove(delegation);
-    if (!own || !above || delegation?.matches[index]?.length === 0) return undefined;
+    if (!own || delegation?.matches[index]?.length === 0) return undefined;
     const rule = delegation ? delegatedRule(own, delegation.matches[index] ?? [], above) : own;
     const served = translated.delegates ? leftOver(rule, this.#unfulfilled(translated.delegates, index)) : rule;
 
@@ -212,15 +219,14 @@ class Placement {
     const here: RuleInRoute = { route: this.#route, index, translated };
     const missing = [...this.#extensionProblems(here), ...above.flatMap((r) => this.#problemsAbove(r, index))];
     const levels = this.#levels(here);
-    const levelsAbove = above.map((r) => this.#levels(r));
-    const bare = [levels, ofListener, ...levelsAbove].every((l) => l.every((level) => level.length === 0));
-    if (bare && missing.length === 0 && above.length === 0) return served;
+    const bare = above.length === 0 && [levels, ofListener].every((l) => l.every((level) => level.length === 0));
+    if (bare && missing.length === 0) return served;
     const effective =
       above.length === 0
         ? effectivePolicies([...levels, ...ofListener])
         : inheritedPolicies(
             { rule: own.origin, own: own.policies, levels },
-            above.map((r, i) => ({ rule: r.rule.origin, own: r.rule.policies, levels: levelsAbove[i] ?? [], priority: r.priority })),
+            above.map((r) => ({ rule: r.rule.origin, own: r.rule.policies, levels: r.levels, priority: r.priority })),
             ofListener,
           );
     if (served) this.#record(ancestor, effective);
@@ -247,8 +253,9 @@ class Placement {
   #rulesAbove(delegation: DelegationPath | undefined): readonly RuleAbove[] | undefined {
     const above = (delegation?.steps ?? []).flatMap((step): RuleAbove[] => {
       const translated = this.#lookups.ruleOf(step.route, step.rule);
-      const route = { ref: step.ref, labels: step.labels };
-      return translated?.rule ? [{ route, index: step.rule, translated, rule: translated.rule, priority: step.priority }] : [];
+      if (!translated?.rule) return [];
+      const here = { route: { ref: step.ref, labels: step.labels }, index: step.rule, translated };
+      return [{ ...here, rule: translated.rule, priority: step.priority, levels: this.#levels(here) }];
     });
     return above.length === (delegation?.steps.length ?? 0) ? above : undefined;
   }
@@ -262,7 +269,7 @@ class Placement {
     return unfulfilled;
   }
 
-  #levels({ route, translated }: RuleInRoute): readonly (readonly Policy<RoutePolicies>[])[] {
+  #levels({ route, translated }: RuleInRoute): Levels {
     return ruleLevels(this.#lookups.attachments, route, {
       name: translated.section,
       extensionRefs: translated.extensionRefs.filter((e) => !isDirectResponse(e)).map((e) => e.name),
