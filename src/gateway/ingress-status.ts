@@ -2,6 +2,7 @@
  * What becomes of Ingresses: [IngressView] + [addresses of its Gateway] -> status.loadBalancer. An Ingress has no conditions; what is wrong with one is
  * a line in the log and counts in a metric.
  */
+import { isIP } from 'node:net';
 import { type ObjectRef, refKey } from '../ir/object-ref.ts';
 import type { FieldsReport } from '../ir/report.ts';
 import { type Collection, type Ctx, type Graph, type Index, map } from '../krt/index.ts';
@@ -22,7 +23,7 @@ export function ingressStatuses(
   const key = (r: FieldsReport): string => refKey(r.object);
   return map(g, views, { name: 'IngressStatuses', key }, (ctx, view): FieldsReport => {
     const at = ctx.fetchOne(addresses, view.gateway)?.addresses ?? [];
-    const ingress = at.map((a) => (/^[0-9.]+$|:/.test(a) ? { ip: a } : { hostname: a }));
+    const ingress = at.map((a) => (isIP(a) === 0 ? { hostname: a } : { ip: a }));
     return { form: 'fields', object: view.ref, generation: view.generation, fields: { loadBalancer: { ingress } } };
   });
 }

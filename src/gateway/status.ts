@@ -1,6 +1,7 @@
 /**
  * Statuses of GatewayClasses, Gateways and HTTPRoutes: what the translation found, what the proxies refused, what addresses there are.
  */
+import { isIP } from 'node:net';
 import { isWaypointChain, waypointChain } from '../ir/names.ts';
 import { type ObjectRef, describeRef, refKey } from '../ir/object-ref.ts';
 import type { ConditionIntent, EntriesReport, EntryReport, ListenerReport, WholeReport } from '../ir/report.ts';
@@ -73,7 +74,7 @@ export function gatewayStatus(view: GatewayView, facts: GatewayFacts): WholeRepo
     listeners,
     fields: {
       ...(view.sets.length > 0 && { attachedListenerSets: attachedSets(view) }),
-      addresses: facts.addresses.map((value) => ({ type: addressType(value), value })),
+      addresses: facts.addresses.map((value) => ({ type: isIP(value) === 0 ? 'Hostname' : 'IPAddress', value })),
     },
   };
 }
@@ -100,10 +101,6 @@ function programmed(view: GatewayView, facts: GatewayFacts): ConditionIntent {
 function gatewayResolvedRefs(listeners: readonly ListenerReport[]): ConditionIntent {
   const resolved = listeners.every((l) => l.conditions.every((c) => c.type !== 'ResolvedRefs' || c.status === 'True'));
   return resolved ? gatewayCondition.resolvedRefs : gatewayCondition.listenersNotResolved;
-}
-
-function addressType(value: string): 'IPAddress' | 'Hostname' {
-  return /^[0-9.]+$/.test(value) || value.includes(':') ? 'IPAddress' : 'Hostname';
 }
 
 /** Status of a listener of a Gateway or of a ListenerSet. */

@@ -3,6 +3,7 @@
  *
  *   [key, value]* -> values that the proxy takes, or what is wrong with them; keys of others are theirs to read
  */
+import { isIP } from 'node:net';
 import type { ClientValidation, SubjectAltName, TlsParameters, TlsVersion } from '../ir/listener.ts';
 import { ownValue } from '../ir/own-value.ts';
 import type { Problem } from '../policy/problem.ts';
@@ -166,7 +167,7 @@ function names(
 function subjectAltName(text: string): SubjectAltName {
   if (text.includes('://')) return { type: 'uri', value: text };
   if (text.includes('@')) return { type: 'email', value: text };
-  return /^[0-9.]+$/.test(text) || text.includes(':') ? { type: 'ip', value: text } : { type: 'dns', value: text };
+  return { type: isIP(text) === 0 ? 'dns' : 'ip', value: text };
 }
 
 // What Envoy 1.40 takes (BoringSSL): an unknown name would make it refuse the whole listener. Each was tried there.
