@@ -4,7 +4,7 @@ import type { Cluster } from '../ir/backend.ts';
 import type { Session } from '../ir/session.ts';
 import type { SessionPersistence } from '../kube/types/gateway-api.ts';
 import { durationMs, invalidDuration } from '../policy/duration.ts';
-import { isHeaderName } from '../policy/header-syntax.ts';
+import { isHeaderName } from '../ir/header-syntax.ts';
 import type { Problem } from '../policy/problem.ts';
 
 /** What a session must not replace: a request would not arrive with it, or would lose what others read there. */

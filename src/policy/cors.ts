@@ -1,5 +1,5 @@
 import type { CorsOrigin, CorsPolicy } from '../ir/policy.ts';
-import { invalidHeaderName, isHeaderName } from './header-syntax.ts';
+import { invalidHeaderName, isHeaderName } from '../ir/header-syntax.ts';
 import type { Parsed, Problem } from './problem.ts';
 
 /** `*`, or a scheme, a host that may begin with a wildcard, and an optional port (Gateway API: CORSOrigin). */

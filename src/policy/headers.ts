@@ -1,6 +1,6 @@
 import type { HeaderModifier, HeaderValue } from '../ir/policy.ts';
 import { formatProblem } from '../ir/format.ts';
-import { headerValueProblem, invalidHeaderName, isHeaderName } from './header-syntax.ts';
+import { headerValueProblem, invalidHeaderName, isHeaderName } from '../ir/header-syntax.ts';
 import type { Parsed, Problem } from './problem.ts';
 import { type HeaderSecretRef, type SecretLookup, secretHeaders } from './secret-header.ts';
 

@@ -3,7 +3,7 @@ import type { HeaderValue } from '../ir/policy.ts';
 import { SecretBytes } from '../ir/secret-bytes.ts';
 import type { Secret } from '../kube/types/core.ts';
 import { secretText } from '../kube/types/secret.ts';
-import { isHeaderValue, maxHeaderValueLength } from './header-syntax.ts';
+import { isHeaderValue, maxHeaderValueLength } from '../ir/header-syntax.ts';
 import type { Parsed, Problem } from './problem.ts';
 
 /** The reference, as kgateway has it. */

@@ -4,7 +4,7 @@ import type { RetryCondition } from '../../ir/policy.ts';
 import type { CustomResource } from '../../kube/types/custom-resource.ts';
 import type { KubeObject } from '../../kube/types/meta.ts';
 import { corsMethods, originPattern } from '../cors.ts';
-import { headerNamePattern, headerValuePattern, maxHeaderValueLength } from '../header-syntax.ts';
+import { headerNamePattern, headerValuePattern, maxHeaderValueLength } from '../../ir/header-syntax.ts';
 import { quantityPattern } from '../quantity.ts';
 import {
   atLeastOneOf,

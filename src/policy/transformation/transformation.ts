@@ -9,7 +9,7 @@ import {
   type Transformation,
   runtimeNamespace,
 } from '../../ir/transformation.ts';
-import { invalidHeaderName, isHeaderName } from '../header-syntax.ts';
+import { invalidHeaderName, isHeaderName } from '../../ir/header-syntax.ts';
 import type { Parsed, Problem } from '../problem.ts';
 import { check, type TemplateUses } from './checker.ts';
 import { TemplateError } from './lexer.ts';
