@@ -1,9 +1,11 @@
 /** A ServiceEntry as services of the mesh: [ServiceEntry] -> MeshService, one a host. */
 import { isIP } from 'node:net';
+import ipaddr from 'ipaddr.js';
 import type { EndpointSource, InlineEndpoint, MeshService } from '../ir/mesh.ts';
 import { isReservedAddress, isReservedName } from '../ir/reserved-address.ts';
 import type { ServiceEntry, WorkloadEntrySpec } from '../kube/types/istio-networking.ts';
 import { serviceEntryPortProtocol } from './protocol.ts';
+import { parseCidr } from './text-match.ts';
 
 const autoAllocateLabel = 'networking.istio.io/enable-autoallocate-ip';
 
@@ -31,11 +33,24 @@ export function hostsOfServiceEntry(entry: ServiceEntry): readonly MeshService[]
 
 /** The user's, else those that istiod allocated for this host: not with resolution NONE, where the dialled address is the destination. */
 function addressesOf({ spec, status, metadata }: ServiceEntry, host: string): readonly string[] {
-  if (spec.addresses?.length) return spec.addresses;
+  if (spec.addresses?.length) return [...new Set(spec.addresses.flatMap((a) => canonicalAddress(a) ?? []))];
   const resolution = spec.resolution ?? 'NONE';
   if (resolution === 'NONE' || metadata.labels?.[autoAllocateLabel]?.toLowerCase() === 'false') return [];
   if (host.startsWith('*') && resolution !== 'DYNAMIC_DNS') return [];
   return (status?.addresses ?? []).filter((a) => a.host === host).map((a) => a.value);
+}
+
+/**
+ * An address or a range in the one form of all that mean the same; undefined for what is neither. Envoy refuses a listener of which two chains are for
+ * one address, or one for none, and that listener is of all services of a waypoint.
+ */
+function canonicalAddress(text: string): string | undefined {
+  const cidr = parseCidr(text);
+  if (!cidr) return undefined;
+  const { bits } = cidr;
+  const address = ipaddr.parse(cidr.address);
+  const [length, family] = address.kind() === 'ipv4' ? [32, ipaddr.IPv4] : [128, ipaddr.IPv6];
+  return bits === length ? address.toString() : `${family.networkAddressFromCIDR(`${cidr.address}/${bits}`).toString()}/${bits}`;
 }
 
 function endpointsOf({ spec, metadata }: ServiceEntry, host: string): EndpointSource {

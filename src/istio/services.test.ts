@@ -86,6 +86,8 @@ test('addresses: those of the user, else the allocated ones of each host', () =>
   expect(addresses(entry({ hosts, resolution: 'STATIC' }, allocated))).toEqual([['240.240.0.1', '2001:2::1'], ['240.240.0.2']]);
   expect(addresses(entry({ addresses: ['10.1.0.0/16'], resolution: 'STATIC' }, allocated))).toEqual([['10.1.0.0/16']]);
   expect(addresses(entry({ resolution: 'NONE' }, allocated))).toEqual([[]]);
+  const same = ['10.0.0.1', '10.0.0.1/32', 'FD00:0::1', 'fd00::1', '10.1.2.3/16', '10.1.0.0/16', '10.0.0.0/33', 'x', 'fe80::1%eth0'];
+  expect(addresses(entry({ addresses: same }))).toEqual([['10.0.0.1', 'fd00::1', '10.1.0.0/16']]);
   const labels = { 'networking.istio.io/enable-autoallocate-ip': 'False' };
   expect(addresses(entry({ resolution: 'DNS' }, { ...allocated, metadata: { name: 'se', namespace: 'apps', labels } }))).toEqual([[]]);
 });
