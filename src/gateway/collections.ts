@@ -225,7 +225,7 @@ export function gatewayApi(
   const { listeners, udpListeners, sharedClusters } = l4;
   const endpoints = join(g, { name: 'Endpoints' }, [
     map(g, clusters, { name: 'ServiceEndpoints' }, (ctx, cluster) => endpointsOf(ctx, { slices, services }, cluster)),
-    map(g, sharedClusters, { name: 'SharedEndpoints' }, (ctx, cluster) => sharedEndpointsOf(ctx, slices, cluster)),
+    map(g, sharedClusters, { name: 'SharedEndpoints' }, (ctx, cluster) => sharedEndpointsOf(ctx, { slices, services }, cluster)),
     ...(mesh ? [mesh.serviceEntryEndpoints] : []),
     inference.endpoints,
   ]);

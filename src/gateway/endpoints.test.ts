@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest';
-import type { Endpoints } from '../ir/backend.ts';
+import type { Cluster, Endpoints } from '../ir/backend.ts';
+import type { SharedCluster } from '../ir/tcp.ts';
 import { Graph, map, source } from '../krt/index.ts';
 import type { EndpointSlice, Service } from '../kube/types/core.ts';
 import { keyOf } from '../kube/types/meta.ts';
-import { endpointsOf, slicesOf } from './endpoints.ts';
+import { endpointsOf, sharedEndpointsOf, slicesOf } from './endpoints.ts';
 import { serviceViews } from './views.ts';
 
 type SliceEndpoint = NonNullable<EndpointSlice['endpoints']>[number];
@@ -24,29 +25,34 @@ const slice = (
   ports: [{ name: 'http', port }],
 });
 
-/** The endpoints of port `http` of the Service `a`. */
+const origin = { group: '', kind: 'Service', namespace: 'default', name: 'a' };
+/** Of port `http` of the Service `a`, alone and as the only share. */
+const cluster: Cluster = { name: 'c', statName: 'c', protocol: 'http1', service: 'default/a', portName: 'http', origin };
+const shared: SharedCluster = {
+  name: 'c',
+  statName: 'c',
+  shares: [{ weight: 1, service: { key: 'default/a', portName: 'http' } }],
+  origin,
+};
+
+/** The endpoints of a cluster of the Service `a`. */
 function endpoints(
   slices: readonly EndpointSlice[],
   spec: Partial<Service['spec']> = {},
   annotations: Record<string, string> = {},
+  of: Cluster | SharedCluster = cluster,
 ): Endpoints {
   const g = new Graph();
   const services = source<Service>(g, { name: 'Service', key: keyOf });
   const all = source<EndpointSlice>(g, { name: 'EndpointSlice', key: keyOf });
-  const cluster = {
-    name: 'c',
-    statName: 'c',
-    protocol: 'http1',
-    service: 'default/a',
-    portName: 'http',
-    origin: { group: '', kind: 'Service', namespace: 'default', name: 'a' },
-  } as const;
-  const clusters = source<typeof cluster>(g, { name: 'Cluster', key: (c) => c.name });
+  const clusters = source<Cluster | SharedCluster>(g, { name: 'Cluster', key: (c) => c.name });
   const inputs = { slices: slicesOf(all), services: serviceViews(g, services) };
-  const out = map(g, clusters, { name: 'Endpoints' }, (ctx, c) => endpointsOf(ctx, inputs, c));
+  const out = map(g, clusters, { name: 'Endpoints' }, (ctx, c) =>
+    'shares' in c ? sharedEndpointsOf(ctx, inputs, c) : endpointsOf(ctx, inputs, c),
+  );
   services.set({ apiVersion: 'v1', kind: 'Service', metadata: { name: 'a', namespace: 'default', annotations }, spec });
   for (const s of slices) all.set(s);
-  clusters.set(cluster);
+  clusters.set(of);
   for (const s of [services, all, clusters]) s.markSynced();
   while (g.dirty) g.flush();
   const [found] = out.list();
@@ -106,6 +112,7 @@ test('a Pod with an address of each family is one endpoint with both, that of th
   expect(addresses(both, { ipFamilies: ['IPv4', 'IPv6'] })).toEqual(['10.0.0.1+fd00::1', '10.0.0.2+fd00::2']);
   expect(addresses(both, { ipFamilies: ['IPv6', 'IPv4'] })).toEqual(['fd00::1+10.0.0.1', 'fd00::2+10.0.0.2']);
   expect(addresses(both)).toEqual(['10.0.0.1+fd00::1', '10.0.0.2+fd00::2']);
+  expect(addresses(both, { ipFamilies: ['IPv6', 'IPv4'] }, {}, shared)).toEqual(['fd00::1+10.0.0.1', 'fd00::2+10.0.0.2']);
   expect(addresses(both.slice(1), { ipFamilies: ['IPv6'] })).toEqual(['fd00::1', 'fd00::2']);
 });
 

@@ -41,16 +41,16 @@ export interface EndpointInputs {
  * The endpoints of a cluster. Those that are ready; when none is, those that still serve while they terminate (KEP-1669).
  * Undefined when they come by another way.
  */
-export function endpointsOf(ctx: Ctx, { slices, services }: EndpointInputs, cluster: Cluster): Endpoints | undefined {
+export function endpointsOf(ctx: Ctx, inputs: EndpointInputs, cluster: Cluster): Endpoints | undefined {
   if (cluster.discovery?.from === 'static') return { cluster: cluster.name, endpoints: byAddress(cluster.discovery.endpoints, (e) => e) };
   if (cluster.discovery) return undefined;
-  const service = ctx.fetchOne(services, cluster.service);
-  const found = portEndpoints(ctx, slices, cluster.service, cluster.portName, service?.families);
-  const placed = service?.prefers === undefined ? undefined : withPlaces(found, service.prefers);
+  const found = portEndpoints(ctx, inputs, cluster.service, cluster.portName);
+  const prefers = ctx.fetchOne(inputs.services, cluster.service)?.prefers;
+  const placed = prefers === undefined ? undefined : withPlaces(found, prefers);
   return {
     cluster: cluster.name,
     endpoints: placed ?? found.map((f) => f.endpoint),
-    ...(placed && { prefers: service?.prefers === 'node' ? 'node' : 'zone' }),
+    ...(placed && { prefers: prefers === 'node' ? 'node' : 'zone' }),
   };
 }
 
@@ -77,12 +77,12 @@ const totalWeight = 1_000_000;
  * The endpoints of a cluster over several Services, each with its part of the weight of its Service; one behind two Services has that of both.
  * A share without endpoints keeps its weight, and goes nowhere.
  */
-export function sharedEndpointsOf(ctx: Ctx, slices: Slices, cluster: SharedCluster): Endpoints {
+export function sharedEndpointsOf(ctx: Ctx, inputs: EndpointInputs, cluster: SharedCluster): Endpoints {
   const total = cluster.shares.reduce((sum, share) => sum + share.weight, 0);
   const weighted = new Map<string, Endpoint & { readonly weight: number }>();
   for (const { weight, service } of cluster.shares) {
-    const found = service ? portEndpoints(ctx, slices, service.key, service.portName).map((f) => f.endpoint) : [];
-    const endpoints = found.length > 0 ? found : [nowhere];
+    const found = service ? portEndpoints(ctx, inputs, service.key, service.portName) : [];
+    const endpoints = found.length > 0 ? found.map((f) => f.endpoint) : [nowhere];
     const part = Math.max(1, Math.round((weight / total) * (totalWeight / endpoints.length)));
     for (const endpoint of endpoints) {
       const key = `${endpoint.address}:${endpoint.port}`;
@@ -105,15 +105,9 @@ const bothFamilies = ['IPv4', 'IPv6'] as const;
  * Of a dual-stack Service a Pod stands in slices of both families and is one endpoint, with its address of the first family first. What names no Pod
  * cannot be told to be the same in both: of such, the first family that has any is used.
  */
-function portEndpoints(
-  ctx: Ctx,
-  slices: Slices,
-  service: string,
-  portName: string,
-  families: ServiceView['families'] = [],
-): readonly Found[] {
+function portEndpoints(ctx: Ctx, { slices, services }: EndpointInputs, service: string, portName: string): readonly Found[] {
   const all = ctx.fetch(slices.collection, { index: slices.byService, is: service });
-  const order = [...new Set([...families, ...bothFamilies])];
+  const order = [...new Set([...(ctx.fetchOne(services, service)?.families ?? []), ...bothFamilies])];
   for (const usable of [isReady, isServing]) {
     const [first = [], second = []] = order.map((family) =>
       all.filter((s) => s.addressType === family).flatMap((s) => sliceEndpoints(s, portName, usable)),
