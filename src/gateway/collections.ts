@@ -26,8 +26,8 @@ import type { BackendTLSPolicy, Gateway, GatewayClass, ReferenceGrant } from '..
 import type { KubeObject } from '../kube/types/meta.ts';
 import { attachmentKeys } from '../policy/attachment.ts';
 import type { Policy } from '../policy/plugin.ts';
+import { parseTrafficPolicy } from '../policy/trafficpolicy/parse.ts';
 import type { TrafficPolicy } from '../policy/trafficpolicy/schema.ts';
-import { trafficPolicyKind } from '../policy/trafficpolicy/trafficpolicy.ts';
 import type { AttachmentInputs } from './attachment.ts';
 import { kgatewayBackends } from './backend.ts';
 import { type BackendTlsPolicies, targetKey, translateBackendTls, withBackendTls } from './backendtlspolicy.ts';
@@ -150,7 +150,7 @@ export function gatewayApi(
   );
 
   const policies = map(g, inputs.trafficPolicies, { name: 'TrafficPolicies' }, (ctx, policy) =>
-    trafficPolicyKind.parse(policy, headerSecrets(ctx, ca, policy.metadata.namespace ?? '')),
+    parseTrafficPolicy(policy, headerSecrets(ctx, ca, policy.metadata.namespace ?? '')),
   );
   const policiesByTarget = policies.index('target', attachmentKeys);
 

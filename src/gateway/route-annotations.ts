@@ -1,6 +1,7 @@
 /** kgateway's annotations on routes: [annotations] -> what they say, and what is wrong with them. One that cannot be read has no effect. */
 import type { KubeObject } from '../kube/types/meta.ts';
 import type { Problem } from '../policy/problem.ts';
+import { weightAnnotation } from '../policy/weight-annotation.ts';
 
 /** Routes with a higher number are tried first, whatever their matches; 0 without it. Where the controller is set to (`KGW_WEIGHTED_ROUTE_PRECEDENCE`). */
 export const routeWeightAnnotation = 'kgateway.dev/route-weight';
@@ -27,24 +28,16 @@ interface NamedRule {
 const none: RouteAnnotations = { weight: 0, redirectStatus: new Map(), problems: [] };
 
 /** Reads the annotations. */
-export function routeAnnotations({ metadata: { annotations } }: KubeObject, rules: readonly NamedRule[]): RouteAnnotations {
-  const [weight, redirect] = [annotations?.[routeWeightAnnotation], annotations?.[redirectStatusAnnotation]];
-  if (weight === undefined && redirect === undefined) return none;
+export function routeAnnotations(route: KubeObject, rules: readonly NamedRule[]): RouteAnnotations {
+  const { annotations } = route.metadata;
+  const redirect = annotations?.[redirectStatusAnnotation];
+  if (annotations?.[routeWeightAnnotation] === undefined && redirect === undefined) return none;
   const problems: Problem[] = [];
   return {
-    weight: weightOf(weight, problems),
+    weight: weightAnnotation(route, routeWeightAnnotation, problems),
     redirectStatus: redirectStatusOf(redirect, new Set(rules.flatMap((r) => r.name ?? [])), problems),
     problems,
   };
-}
-
-function weightOf(text: string | undefined, problems: Problem[]): number {
-  if (text === undefined) return 0;
-  const value = /^[+-]?[0-9]{1,10}$/.test(text) ? Number(text) : Number.NaN;
-  if (Math.abs(value) < 2 ** 31) return value;
-  const field = `metadata.annotations[${routeWeightAnnotation}]`;
-  problems.push({ field, message: `${JSON.stringify(text)} is not a whole number of 32 bits; write one such as "10"` });
-  return 0;
 }
 
 function redirectStatusOf(

@@ -2,8 +2,8 @@ import { describe, expect, test } from 'vitest';
 import type { ObjectRef } from '../ir/object-ref.ts';
 import type { RoutePolicies } from '../ir/policy.ts';
 import { Graph, map, source } from '../krt/index.ts';
-import { attachmentKeys, attachmentsIn, attachmentsOf, listenerLevels, ruleLevels } from './attachment.ts';
-import { type Policy, policyKey, type PolicyTarget } from './plugin.ts';
+import { type Attachments, attachmentKeys, attachmentsIn, listenerLevels, ruleLevels } from './attachment.ts';
+import type { Policy, PolicyTarget } from './plugin.ts';
 import { testPolicy } from './testing.ts';
 
 const group = 'gateway.networking.k8s.io';
@@ -29,13 +29,15 @@ const byLabels = (kind: string, matchLabels: Record<string, string>, section?: s
   ...(section !== undefined && { section }),
 });
 const policy = (name: string, ...targets: PolicyTarget[]): Policy<RoutePolicies> => testPolicy(name, {}, { targets });
-const names = (levels: readonly (readonly Policy<RoutePolicies>[])[]): string[][] => levels.map((l) => l.map((p) => p.ref.name));
+type Levels = readonly (readonly Policy<RoutePolicies>[])[];
+const names = (levels: Levels): string[][] => levels.map((l) => l.map((p) => p.ref.name));
+const policySource = (g: Graph) => source<Policy<RoutePolicies>>(g, { name: 'policies', key: (p) => p.precedence.key });
 
 const route = { ref: object('HTTPRoute', 'r'), labels: { team: 'a', tier: 'web' } };
 const gateway = { ref: object('Gateway', 'g'), labels: {} };
 const listenerSet = { ref: object('ListenerSet', 's'), labels: {} };
 
-const attachments = attachmentsOf([
+const attached = [
   policy('route', byName('HTTPRoute', 'r')),
   policy('rule', byName('HTTPRoute', 'r', 'first')),
   policy('other-route', byName('HTTPRoute', 'other')),
@@ -50,11 +52,25 @@ const attachments = attachmentsOf([
   policy('labels-rule', byLabels('HTTPRoute', { team: 'a' }, 'first')),
   policy('both', byName('HTTPRoute', 'r'), byLabels('HTTPRoute', { team: 'a' })),
   policy('extension'),
-]);
+];
+
+/** What is found among those. */
+function found(levels: (attachments: Attachments<RoutePolicies>) => Levels): readonly string[][] | undefined {
+  const g = new Graph({ schedule: () => {} });
+  const policies = policySource(g);
+  const byTarget = policies.index('byTarget', attachmentKeys);
+  const question = source<{ readonly name: string }>(g, { name: 'question', key: (q) => q.name });
+  const answer = map(g, question, { name: 'answer' }, (ctx) => ({ names: names(levels(attachmentsIn(ctx, policies, byTarget))) }));
+  policies.reset(attached);
+  question.reset([{ name: 'levels' }]);
+  for (const s of [policies, question]) s.markSynced();
+  while (g.dirty) g.flush();
+  return answer.get('levels')?.names;
+}
 
 describe('levels', () => {
   test('of a named rule with an ExtensionRef filter', () => {
-    expect(names(ruleLevels(attachments, route, { name: 'first', extensionRefs: ['extension', 'missing'] }))).toEqual([
+    expect(found((a) => ruleLevels(a, route, { name: 'first', extensionRefs: ['extension', 'missing'] }))).toEqual([
       ['extension'],
       ['rule', 'labels-rule'],
       ['route', 'both', 'labels', 'all-routes'],
@@ -62,18 +78,18 @@ describe('levels', () => {
   });
 
   test('of a rule without a name: only those of the route', () => {
-    expect(names(ruleLevels(attachments, route, {}))).toEqual([[], [], ['route', 'both', 'labels', 'all-routes']]);
+    expect(found((a) => ruleLevels(a, route, {}))).toEqual([[], [], ['route', 'both', 'labels', 'all-routes']]);
   });
 
   test('of a route in another namespace: none', () => {
     const elsewhere = { ...route, ref: { ...route.ref, namespace: 'other' } };
-    expect(names(ruleLevels(attachments, elsewhere, { name: 'first', extensionRefs: ['extension'] }))).toEqual([[], [], []]);
+    expect(found((a) => ruleLevels(a, elsewhere, { name: 'first', extensionRefs: ['extension'] }))).toEqual([[], [], []]);
   });
 
   test('of a listener, of a whole Gateway, of a listener of a set', () => {
-    expect(names(listenerLevels(attachments, gateway, 'http'))).toEqual([['listener'], ['gateway']]);
-    expect(names(listenerLevels(attachments, gateway))).toEqual([['gateway']]);
-    expect(names(listenerLevels(attachments, gateway, 'http', listenerSet))).toEqual([['set-listener'], ['set'], ['gateway']]);
+    expect(found((a) => listenerLevels(a, gateway, 'http'))).toEqual([['listener'], ['gateway']]);
+    expect(found((a) => listenerLevels(a, gateway))).toEqual([['gateway']]);
+    expect(found((a) => listenerLevels(a, gateway, 'http', listenerSet))).toEqual([['set-listener'], ['set'], ['gateway']]);
   });
 });
 
@@ -85,7 +101,7 @@ test('a policy has one index key per target and selector', () => {
 
 test('in a graph, only the routes that a policy is attached to are computed again', () => {
   const g = new Graph({ schedule: (flush) => flush() });
-  const policies = source<Policy<RoutePolicies>>(g, { name: 'policies', key: policyKey });
+  const policies = policySource(g);
   const routes = source<{ name: string; labels: Record<string, string> }>(g, { name: 'routes', key: (r) => r.name });
   const byTarget = policies.index('byTarget', attachmentKeys);
   const computed: string[] = [];

@@ -11,7 +11,7 @@ export interface AttachmentPoint {
   readonly labels?: Readonly<Record<string, string>> | undefined;
 }
 
-/** Where policies are looked up: in a collection, or among those of a list. */
+/** Where policies are looked up. */
 export interface Attachments<Fields extends object> {
   /** Policies of exactly this point: with a section, those of the section and not those of the whole object. */
   readonly at: (point: AttachmentPoint) => readonly Policy<Fields>[];
@@ -36,44 +36,25 @@ function selects(target: PolicyTarget, point: AttachmentPoint): boolean {
   return Object.entries(target.matchLabels).every(([key, value]) => labels[key] === value);
 }
 
-/** The lookup over any store that finds policies by index key. `where` narrows what the caller depends on. */
-function attachmentsBy<Fields extends object>(
-  lookup: (key: string, where?: (p: Policy<Fields>) => boolean) => readonly Policy<Fields>[],
-  named: Attachments<Fields>['named'],
-): Attachments<Fields> {
-  return {
-    named,
-    at: (point) => {
-      const { group, kind, namespace, section } = point.ref;
-      const byName = lookup(refKey(point.ref));
-      const byLabels = lookup(selectorKey(group, kind, namespace, section), (p) => p.targets.some((t) => selects(t, point)));
-      return byLabels.length === 0 ? byName : [...new Set([...byName, ...byLabels])];
-    },
-  };
-}
-
 /** Policies in a collection keyed by `namespace/name`; `byTarget` is its index over `attachmentKeys`. Lookups are dependencies of `ctx`. */
 export function attachmentsIn<Fields extends object>(
   ctx: Ctx,
   policies: Collection<Policy<Fields>>,
   byTarget: Index<Policy<Fields>>,
 ): Attachments<Fields> {
-  return attachmentsBy(
-    (key, where) => ctx.fetch(policies, { index: byTarget, is: key, ...(where && { where }) }),
-    (namespace, name) => ctx.fetchOne(policies, `${namespace}/${name}`),
-  );
-}
-
-/** Policies of a list, without dependencies. */
-export function attachmentsOf<Fields extends object>(policies: readonly Policy<Fields>[]): Attachments<Fields> {
-  const byKey = new Map<string, Policy<Fields>[]>();
-  for (const policy of policies) {
-    for (const key of attachmentKeys(policy)) byKey.set(key, [...(byKey.get(key) ?? []), policy]);
-  }
-  return attachmentsBy(
-    (key, where) => (byKey.get(key) ?? []).filter((p) => where?.(p) ?? true),
-    (namespace, name) => policies.find((p) => p.ref.namespace === namespace && p.ref.name === name),
-  );
+  return {
+    named: (namespace, name) => ctx.fetchOne(policies, `${namespace}/${name}`),
+    at: (point) => {
+      const { group, kind, namespace, section } = point.ref;
+      const byName = ctx.fetch(policies, { index: byTarget, is: refKey(point.ref) });
+      const byLabels = ctx.fetch(policies, {
+        index: byTarget,
+        is: selectorKey(group, kind, namespace, section),
+        where: (p) => p.targets.some((t) => selects(t, point)),
+      });
+      return byLabels.length === 0 ? byName : [...new Set([...byName, ...byLabels])];
+    },
+  };
 }
 
 /** The part of a rule that policies are attached to. */

@@ -1,13 +1,12 @@
 // How an object of a policy kind comes to hold for a route:
 //   [TrafficPolicy, ...] -> parse -> [Policy] -> attachment: levels of a target -> merge -> [Effective] -> xds
 //                              targets and problems + outcomes of the merges -> status.ancestors
-// A further kind is a PolicyKind: a schema, a parse and a merge table; attachment, merging and status are the same for all.
+// A further kind is a schema, a parse and, if several may hold at one place, a merge table; attachment, merging and status are the same for all.
 import type { ObjectRef } from '../ir/object-ref.ts';
 import { compareText } from '../ir/precedence.ts';
-import type { CustomResource } from '../kube/types/custom-resource.ts';
-import type { KubeObject } from '../kube/types/meta.ts';
+import { type KubeObject, keyOf } from '../kube/types/meta.ts';
 import type { Problem } from './problem.ts';
-import type { SecretLookup } from './secret-header.ts';
+import { kgatewayGroup } from './schema.ts';
 
 /** What decides between policies of the same level. */
 export interface Precedence {
@@ -53,17 +52,14 @@ export type FieldMerge<T> = (higher: T, lower: T) => T | undefined;
 /** A row for each field of the IR: a field without a row does not compile. */
 export type FieldMerges<Fields extends object> = { readonly [F in keyof Fields]-?: FieldMerge<NonNullable<Fields[F]>> };
 
-/** A kind of policy. `Fields` are the fields of the IR that it yields, those of the merge table. */
-export interface PolicyKind<O extends KubeObject, Fields extends object> {
-  readonly resource: CustomResource;
-  /** Total: what is wrong with an object is in `problems`, nothing is thrown. `secrets` finds those that it names. */
-  readonly parse: (object: O, secrets?: SecretLookup) => Policy<Fields>;
-  readonly merge: FieldMerges<Fields>;
-}
-
-/** Key of a policy in collections: `namespace/name`. */
-export function policyKey(policy: Policy<object>): string {
-  return policy.precedence.key;
+/** What its metadata says of a policy. */
+export function policyMetadata(kind: string, object: KubeObject, weight = 0): Pick<Policy<object>, 'ref' | 'generation' | 'precedence'> {
+  const { namespace = '', name, generation = 0, creationTimestamp: created = '' } = object.metadata;
+  return {
+    ref: { group: kgatewayGroup, kind, namespace, name },
+    generation,
+    precedence: { weight, created, key: keyOf(object) },
+  };
 }
 
 /** Orders policies of one level: the first one wins. */

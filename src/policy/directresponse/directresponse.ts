@@ -1,10 +1,7 @@
 /** [DirectResponse] -> [Policy] with the answer; what Envoy would refuse is a problem, since it refuses all routes of the host with it. */
 import type { DirectAnswer, JsonValue } from '../../ir/route.ts';
-import { keyOf } from '../../kube/types/meta.ts';
 import { formatProblem } from '../../ir/format.ts';
-import type { Policy } from '../plugin.ts';
 import type { Problem } from '../problem.ts';
-import { kgatewayGroup } from '../schema.ts';
 import type { DirectResponse } from './schema.ts';
 
 /** What a DirectResponse yields. */
@@ -30,9 +27,7 @@ export function parseDirectResponse(object: DirectResponse): Policy<DirectRespon
   }
   const format = bodyFormat && formatOf(bodyFormat, problems);
   return {
-    ref: { group: kgatewayGroup, kind: 'DirectResponse', namespace: object.metadata.namespace ?? '', name: object.metadata.name },
-    generation: object.metadata.generation ?? 0,
-    precedence: { weight: 0, created: object.metadata.creationTimestamp ?? '', key: keyOf(object) },
+    ...policyMetadata('DirectResponse', object),
     targets: [],
     fields: { answer: { status, ...(body !== undefined && { body }), ...(format && { format }) } },
     problems,

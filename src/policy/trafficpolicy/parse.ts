@@ -1,19 +1,18 @@
 // [TrafficPolicy] -> [Policy<RoutePolicies>]: units are made one, defaults filled in, what is wrong is named with its remedy.
 import type { HeaderModifiers, LocalRateLimit, RequestBuffer, RetryPolicy, RoutePolicies, Timeouts } from '../../ir/policy.ts';
-import { keyOf, type ObjectMeta } from '../../kube/types/meta.ts';
 import { corsPolicy } from '../cors.ts';
 import { durationMs, parseDuration } from '../duration.ts';
 import { headerModifier } from '../headers.ts';
-import type { Policy, PolicyTarget, Precedence } from '../plugin.ts';
+import { type Policy, policyMetadata, type PolicyTarget } from '../plugin.ts';
 import type { Parsed, Problem } from '../problem.ts';
 import { quantityValue } from '../quantity.ts';
-import { kgatewayGroup } from '../schema.ts';
 import type { SecretLookup } from '../secret-header.ts';
 import { parseTransformation } from '../transformation/transformation.ts';
+import { weightAnnotation } from '../weight-annotation.ts';
 import { retryConditions, type TrafficPolicy, type TrafficPolicySpec } from './schema.ts';
 
 /** Annotation: policies of the same level with a higher weight come first. */
-export const policyWeightAnnotation = 'kgateway.dev/policy-weight';
+const policyWeightAnnotation = 'kgateway.dev/policy-weight';
 
 /** Fields of the spec that this version acts on. */
 const supported: ReadonlySet<string> = new Set<keyof TrafficPolicySpec>([
@@ -33,7 +32,7 @@ const maxBufferBytes = 4 * 2 ** 30;
 const minFillIntervalMs = 50;
 const maxInt32 = 2 ** 31 - 1;
 
-/** Reads a TrafficPolicy. Total: problems are in the result. */
+/** Reads a TrafficPolicy. Total: problems are in the result. `secrets` finds those that it names. */
 export function parseTrafficPolicy(object: TrafficPolicy, secrets?: SecretLookup): Policy<RoutePolicies> {
   const spec: TrafficPolicySpec = object.spec ?? {};
   const problems: Problem[] = [];
@@ -45,8 +44,8 @@ export function parseTrafficPolicy(object: TrafficPolicy, secrets?: SecretLookup
   for (const field of Object.keys(spec)) {
     if (!supported.has(field)) problems.push(unsupportedField(`spec.${field}`));
   }
-  const precedence = keep(precedenceOf(object.metadata));
-  const targets = keep(targetsOf(spec, object.metadata.namespace ?? ''));
+  const weight = weightAnnotation(object, policyWeightAnnotation, problems);
+  const targets = targetsOf(spec, object.metadata.namespace ?? '', problems);
   const timeouts = spec.timeouts && keep(parseTimeouts(spec.timeouts));
   const retry = spec.retry && keep(parseRetry(spec.retry, spec.timeouts?.request));
   const headers = spec.headerModifiers && keep(parseHeaders(spec.headerModifiers, secrets));
@@ -56,10 +55,8 @@ export function parseTrafficPolicy(object: TrafficPolicy, secrets?: SecretLookup
   const transformation = spec.transformation && keep(parseTransformation(spec.transformation, 'spec.transformation'));
 
   return {
-    ref: { group: kgatewayGroup, kind: 'TrafficPolicy', namespace: object.metadata.namespace ?? '', name: object.metadata.name },
-    generation: object.metadata.generation ?? 0,
-    precedence: precedence ?? { weight: 0, created: '', key: keyOf(object) },
-    targets: targets ?? [],
+    ...policyMetadata('TrafficPolicy', object, weight),
+    targets,
     fields: {
       ...(timeouts && { timeouts }),
       ...(retry && { retry }),
@@ -77,25 +74,7 @@ function unsupportedField(field: string): Problem {
   return { field, message: 'not supported by this version; remove it, the other fields of the policy then take effect' };
 }
 
-function precedenceOf(metadata: ObjectMeta): Parsed<Precedence> {
-  const text = metadata.annotations?.[policyWeightAnnotation];
-  const valid = text === undefined || /^[+-]?[0-9]{1,10}$/.test(text);
-  const key = metadata.namespace ? `${metadata.namespace}/${metadata.name}` : metadata.name;
-  return {
-    value: { weight: valid ? Number(text ?? 0) : 0, created: metadata.creationTimestamp ?? '', key },
-    problems: valid
-      ? []
-      : [
-          {
-            field: `metadata.annotations[${policyWeightAnnotation}]`,
-            message: `${JSON.stringify(text)} is not a whole number; write one such as "10"`,
-          },
-        ],
-  };
-}
-
-function targetsOf(spec: TrafficPolicySpec, namespace: string): Parsed<readonly PolicyTarget[]> {
-  const problems: Problem[] = [];
+function targetsOf(spec: TrafficPolicySpec, namespace: string, problems: Problem[]): readonly PolicyTarget[] {
   const checkKind = (field: string, kind: string): void => {
     if (!targetKinds.has(kind)) {
       const message = `a TrafficPolicy cannot be attached to ${JSON.stringify(kind)}; use Gateway, HTTPRoute, GRPCRoute or ListenerSet`;
@@ -114,7 +93,7 @@ function targetsOf(spec: TrafficPolicySpec, namespace: string): Parsed<readonly 
     const target = { by: 'labels', field, group: t.group, kind: t.kind, namespace, matchLabels: t.matchLabels } as const;
     return t.sectionName === undefined ? target : { ...target, section: t.sectionName };
   });
-  return { value: [...byName, ...byLabels], problems };
+  return [...byName, ...byLabels];
 }
 
 function parseTimeouts(spec: NonNullable<TrafficPolicySpec['timeouts']>): Parsed<Timeouts> {

@@ -2,10 +2,8 @@
 import type { RoutePolicies } from '../../ir/policy.ts';
 import { type ParentTier, type Tier, mergeInherited } from '../inheritance.ts';
 import { type Effective, keepHigher, mergeLevels } from '../merge.ts';
-import type { FieldMerges, Policy, PolicyKind } from '../plugin.ts';
-import { parseTrafficPolicy } from './parse.ts';
+import type { FieldMerges, Policy } from '../plugin.ts';
 import { mergeTransformations } from './deep-merge.ts';
-import { type TrafficPolicy, trafficPolicyCrd } from './schema.ts';
 
 /** How each field of the effective policies is merged. A new field of RoutePolicies needs its row here before anything compiles. */
 export const routePolicyMerges: FieldMerges<RoutePolicies> = {
@@ -21,18 +19,8 @@ export const routePolicyMerges: FieldMerges<RoutePolicies> = {
 /** The same where a delegation asks for a deep merge: parts of a field from several policies, where parts can stand alone. */
 const deepMerges: FieldMerges<RoutePolicies> = { ...routePolicyMerges, transformation: mergeTransformations };
 
-/** The kind TrafficPolicy. */
-export const trafficPolicyKind: PolicyKind<TrafficPolicy, RoutePolicies> = {
-  resource: trafficPolicyCrd,
-  parse: parseTrafficPolicy,
-  merge: routePolicyMerges,
-};
-
-/** A TrafficPolicy, parsed. */
-export type AttachedPolicy = Policy<RoutePolicies>;
-
 /** The policies of `levels`, most specific first, in one. */
-export function effectivePolicies(levels: readonly (readonly AttachedPolicy[])[]): Effective<RoutePolicies> {
+export function effectivePolicies(levels: readonly (readonly Policy<RoutePolicies>[])[]): Effective<RoutePolicies> {
   return mergeLevels(routePolicyMerges, levels);
 }
 
@@ -40,7 +28,7 @@ export function effectivePolicies(levels: readonly (readonly AttachedPolicy[])[]
 export function inheritedPolicies(
   child: Tier<RoutePolicies>,
   parents: readonly ParentTier<RoutePolicies>[],
-  below: readonly (readonly AttachedPolicy[])[],
+  below: readonly (readonly Policy<RoutePolicies>[])[],
 ): Effective<RoutePolicies> {
   return mergeInherited({ shallow: routePolicyMerges, deep: deepMerges }, child, parents, below);
 }
