@@ -11,15 +11,14 @@ const buffer = (maxBytes: number): RoutePolicies => ({ buffer: { maxBytes } });
 
 describe('effectivePolicies', () => {
   test('nothing attached', () => {
-    expect(effectivePolicies([])).toEqual({ policies: {}, contributors: {}, outcomes: [], invalid: [] });
+    expect(effectivePolicies([])).toEqual({ policies: {}, outcomes: [], invalid: [] });
   });
 
   test('one policy is attached whole', () => {
     const p = testPolicy('p', { ...timeouts(1), ...buffer(2) });
-    const { policies, contributors, outcomes } = effectivePolicies([[], [p]]);
+    const { policies, outcomes } = effectivePolicies([[], [p]]);
     expect(policies).toEqual(p.fields);
-    expect(contributors).toEqual({ timeouts: [p.ref], buffer: [p.ref] });
-    expect(outcomes).toEqual([{ policy: p.ref, state: 'attached', won: ['timeouts', 'buffer'], lost: [] }]);
+    expect(outcomes).toEqual([{ policy: p.ref, state: 'attached' }]);
   });
 
   test('a less specific policy fills what is unset, field by field', () => {
@@ -27,9 +26,9 @@ describe('effectivePolicies', () => {
     const route = testPolicy('route', { timeouts: { requestMs: 9, streamIdleMs: 9 }, ...buffer(2) });
     const { policies, outcomes } = effectivePolicies([[rule], [route]]);
     expect(policies).toEqual({ timeouts: { requestMs: 1 }, buffer: { maxBytes: 2 } });
-    expect(outcomes.map((o) => [o.policy.name, o.state, o.lost])).toEqual([
-      ['rule', 'merged', []],
-      ['route', 'merged', ['timeouts']],
+    expect(outcomes.map((o) => [o.policy.name, o.state])).toEqual([
+      ['rule', 'merged'],
+      ['route', 'merged'],
     ]);
   });
 
@@ -84,16 +83,12 @@ test('a field that can be joined is', () => {
   }
   const merges: FieldMerges<Lists> = { rules: (higher, lower) => [...higher, ...lower], action: keepHigher };
   const of = (name: string, fields: Lists): Policy<Lists> => ({ ...testPolicy(name), fields });
-  const { policies, contributors, outcomes } = mergeLevels(merges, [
+  const { policies, outcomes } = mergeLevels(merges, [
     [of('a', { rules: ['1'], action: 'allow' })],
     [of('b', { rules: ['2'], action: 'deny' })],
   ]);
   expect(policies).toEqual({ rules: ['1', '2'], action: 'allow' });
-  expect(contributors.rules?.map((r) => r.name)).toEqual(['a', 'b']);
-  expect(outcomes.map((o) => [o.state, o.lost])).toEqual([
-    ['merged', []],
-    ['merged', ['action']],
-  ]);
+  expect(outcomes.map((o) => o.state)).toEqual(['merged', 'merged']);
 });
 
 test('a field of the IR without a row in the table does not compile', () => {
@@ -128,38 +123,23 @@ describe('for any policies', () => {
     );
   });
 
-  test('each field is that of the first policy that has it, by level and precedence', () => {
+  test('each field is that of the first policy that has it, by level and precedence; who sets fields and has none is overridden', () => {
     fc.assert(
       fc.property(fc.array(level, { maxLength: 3 }), (levels) => {
-        const { policies, contributors } = effectivePolicies(levels);
+        const { policies, outcomes } = effectivePolicies(levels);
         const seen = new Set<string>();
         const ordered = levels
           .flatMap((l) => l.toSorted((a, b) => comparePrecedence(a.precedence, b.precedence)))
           .filter((p) => !seen.has(p.ref.name) && seen.add(p.ref.name));
+        const winners = new Set<Policy<RoutePolicies> | undefined>();
         for (const field of ['timeouts', 'buffer'] as const) {
           const winner = ordered.find((p) => p.fields[field] !== undefined);
           expect(policies[field]).toEqual(winner?.fields[field]);
-          expect(contributors[field]).toEqual(winner && [winner.ref]);
+          winners.add(winner);
         }
-      }),
-    );
-  });
-
-  test('every field that a policy sets is either won or lost', () => {
-    fc.assert(
-      fc.property(fc.array(level, { maxLength: 3 }), (levels) => {
-        const byName = new Map(
-          levels
-            .flat()
-            .toReversed()
-            .map((p) => [p.ref.name, p]),
-        );
-        const { outcomes } = effectivePolicies(levels);
-        expect(outcomes).toHaveLength(byName.size);
-        for (const { policy, won, lost, state } of outcomes) {
-          expect([...won, ...lost].toSorted()).toEqual(Object.keys(byName.get(policy.name)?.fields ?? {}).toSorted());
-          if (state === 'overridden') expect(won).toEqual([]);
-        }
+        expect(outcomes.map((o) => o.policy)).toEqual(ordered.map((p) => p.ref));
+        const overridden = ordered.map((p) => Object.keys(p.fields).length > 0 && !winners.has(p));
+        expect(outcomes.map((o) => o.state === 'overridden')).toEqual(overridden);
       }),
     );
   });

@@ -8,17 +8,11 @@ export type AttachmentState = 'attached' | 'merged' | 'overridden';
 export interface PolicyOutcome {
   readonly policy: ObjectRef;
   readonly state: AttachmentState;
-  /** Fields that have a value of this policy in the result. */
-  readonly won: readonly string[];
-  /** Fields that more specific policies took. */
-  readonly lost: readonly string[];
 }
 
 /** The policies of one place (a route rule, a listener, a Gateway) in one. */
 export interface Effective<Fields extends object> {
   readonly policies: Fields;
-  /** Which policies a field comes from, most specific first. */
-  readonly contributors: { readonly [F in keyof Fields]?: readonly ObjectRef[] };
   /** One for each policy, most specific first, invalid ones left out. */
   readonly outcomes: readonly PolicyOutcome[];
   /** Policies that say what we cannot do: the place must answer 500 rather than serve without them. */
@@ -54,10 +48,9 @@ export function mergeEach<Fields extends object>(levels: readonly Level<Fields>[
   const mergesOf = (policy: Policy<Fields>): FieldMerges<Fields> | undefined => levels.find((l) => l.policies.includes(policy))?.merges;
   const fields = Object.keys(levels[0]?.merges ?? {}) as (keyof Fields & string)[];
   const valid = policies.filter((p) => p.problems.length === 0);
-  const won = new Map<Policy<Fields>, string[]>(valid.map((p) => [p, []]));
-  const lost = new Map<Policy<Fields>, string[]>(valid.map((p) => [p, []]));
+  const won = new Set<Policy<Fields>>();
+  const lost = new Set<Policy<Fields>>();
   const merged: { -readonly [F in keyof Fields]?: Fields[F] } = {};
-  const contributors: { [F in keyof Fields]?: readonly ObjectRef[] } = {};
 
   const mergeField = <F extends keyof Fields & string>(field: F): void => {
     for (const policy of valid) {
@@ -65,34 +58,22 @@ export function mergeEach<Fields extends object>(levels: readonly Level<Fields>[
       if (value === undefined || value === null) continue;
       const current = merged[field];
       const next = current === undefined || current === null ? value : mergesOf(policy)?.[field](current, value);
-      if (next === undefined) {
-        lost.get(policy)?.push(field);
-        continue;
-      }
-      merged[field] = next;
-      contributors[field] = [...(contributors[field] ?? []), policy.ref];
-      won.get(policy)?.push(field);
+      if (next !== undefined) merged[field] = next;
+      (next === undefined ? lost : won).add(policy);
     }
   };
   for (const field of fields) mergeField(field);
 
-  const winners = valid.filter((p) => won.get(p)?.length).length;
+  const stateOf = (policy: Policy<Fields>): AttachmentState => {
+    if (lost.has(policy)) return won.has(policy) ? 'merged' : 'overridden';
+    return won.has(policy) && won.size > 1 ? 'merged' : 'attached';
+  };
   return {
     // Every field of the IR is optional, as `merges` has rows for optional and required fields alike.
     policies: merged as Fields,
-    contributors,
-    outcomes: valid.map((policy) => {
-      const wins = won.get(policy) ?? [];
-      const losses = lost.get(policy) ?? [];
-      return { policy: policy.ref, state: stateOf(wins.length, losses.length, winners), won: wins, lost: losses };
-    }),
+    outcomes: valid.map((policy) => ({ policy: policy.ref, state: stateOf(policy) })),
     invalid: policies.filter((p) => p.problems.length > 0).map((p) => ({ policy: p.ref, problems: p.problems })),
   };
-}
-
-function stateOf(wins: number, losses: number, winners: number): AttachmentState {
-  if (wins === 0 && losses > 0) return 'overridden';
-  return losses > 0 || (wins > 0 && winners > 1) ? 'merged' : 'attached';
 }
 
 /** Level by level, by precedence within each, every policy once. */
