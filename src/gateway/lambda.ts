@@ -3,7 +3,7 @@ import type { LambdaFunction, UpstreamTls } from '../ir/backend.ts';
 import { SecretBytes } from '../ir/secret-bytes.ts';
 import type { Secret } from '../kube/types/core.ts';
 import { secretText } from '../kube/types/secret.ts';
-import type { BackendSpec } from '../policy/backend/schema.ts';
+import { type BackendSpec, lambdaPatterns } from '../policy/backend/schema.ts';
 import type { Problem } from '../policy/problem.ts';
 import type { BackendTraits } from './backend.ts';
 import { staticHosts } from './static-hosts.ts';
@@ -26,11 +26,15 @@ export function lambdaTraits(aws: Aws, secret: LocalSecret, problems: Problem[])
   if (!lambda) return complain('lambda', 'only Lambda functions are supported; set lambda');
   const account = lambda.accountId ?? aws.accountId;
   if (account === undefined) return complain('lambda.accountId', 'accountId must be specified on aws or aws.lambda for lambda backends');
-  checkText(region, /^[a-z0-9-]{1,63}$/, 'region', complain);
-  checkText(account, /^[0-9]{12}$/, 'lambda.accountId', complain);
-  checkText(lambda.functionName, /^[A-Za-z0-9-_]{1,140}$/, 'lambda.functionName', complain);
   const qualifier = lambda.qualifier ?? '$LATEST';
-  checkText(qualifier, /^(\$LATEST|[0-9]+|[A-Za-z0-9-_]{1,128})$/, 'lambda.qualifier', complain);
+  for (const [field, text, pattern] of [
+    ['region', region, lambdaPatterns.region],
+    ['lambda.accountId', account, lambdaPatterns.accountId],
+    ['lambda.functionName', lambda.functionName, lambdaPatterns.functionName],
+    ['lambda.qualifier', qualifier, lambdaPatterns.qualifier],
+  ] as const) {
+    if (!new RegExp(pattern).test(text)) complain(field, `${JSON.stringify(text)} does not match ${pattern}`);
+  }
   const { partition, domain } = cloudOf(region);
   const place = placeOf(lambda.endpointURL ?? `https://lambda.${region}.${domain}`);
   if (!place)
@@ -53,10 +57,6 @@ export function lambdaTraits(aws: Aws, secret: LocalSecret, problems: Problem[])
       ...(credentials && { credentials }),
     },
   };
-}
-
-function checkText(text: string, pattern: RegExp, field: string, complain: (field: string, message: string) => void): void {
-  if (!pattern.test(text)) complain(field, `${JSON.stringify(text)} does not match ${pattern.source}`);
 }
 
 /** Only a host and a port are taken from the URL: the path is that of the function. */

@@ -48,19 +48,27 @@ const dynamicForwardProxy = Type.Object(
   { description: 'Wherever the Host header of the request says. Addresses of loopback, link-local and multicast are not connected to.' },
 );
 
+/** What goes into the ARN and the host name of a function. */
+export const lambdaPatterns = {
+  region: '^[a-z0-9-]+$',
+  accountId: '^[0-9]{12}$',
+  functionName: '^[A-Za-z0-9-_]{1,140}$',
+  qualifier: '^(\\$LATEST|[0-9]+|[A-Za-z0-9-_]{1,128})$',
+} as const;
+
 const accountId = Type.Optional(
-  Type.String({ description: 'AWS account of the function.', minLength: 1, maxLength: 12, pattern: '^[0-9]{12}$' }),
+  Type.String({ description: 'AWS account of the function.', minLength: 1, maxLength: 12, pattern: lambdaPatterns.accountId }),
 );
 
 const lambda = Type.Object(
   {
-    functionName: Type.String({ description: 'Name of the function.', pattern: '^[A-Za-z0-9-_]{1,140}$' }),
+    functionName: Type.String({ description: 'Name of the function.', pattern: lambdaPatterns.functionName }),
     accountId,
     qualifier: Type.Optional(
       Type.String({
         description: 'Version or alias of the function.',
         default: '$LATEST',
-        pattern: '^(\\$LATEST|[0-9]+|[A-Za-z0-9-_]{1,128})$',
+        pattern: lambdaPatterns.qualifier,
       }),
     ),
     endpointURL: Type.Optional(
@@ -86,7 +94,7 @@ const lambda = Type.Object(
 const aws = Type.Object(
   {
     region: Type.Optional(
-      Type.String({ description: 'Region.', default: 'us-east-1', minLength: 1, maxLength: 63, pattern: '^[a-z0-9-]+$' }),
+      Type.String({ description: 'Region.', default: 'us-east-1', minLength: 1, maxLength: 63, pattern: lambdaPatterns.region }),
     ),
     accountId,
     auth: Type.Optional(
