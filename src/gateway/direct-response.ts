@@ -9,18 +9,13 @@ import type { DirectResponseFields } from '../policy/directresponse/directrespon
 import type { Policy } from '../policy/plugin.ts';
 import { type Problem, describeProblems } from '../policy/problem.ts';
 import { kgatewayGroup } from '../policy/schema.ts';
+import type { ExtensionRef } from './route-filter.ts';
 
 /** DirectResponses by `namespace/name`. */
 export type DirectResponses = Collection<Policy<DirectResponseFields>>;
 
-interface Reference {
-  readonly group: string;
-  readonly kind: string;
-  readonly name: string;
-}
-
 /** True for a reference to a DirectResponse. */
-export function isDirectResponse(ref: Reference): boolean {
+export function isDirectResponse(ref: ExtensionRef): boolean {
   return ref.group === kgatewayGroup && ref.kind === 'DirectResponse';
 }
 
@@ -32,7 +27,7 @@ export function directAnswer(
   ctx: Ctx,
   responses: DirectResponses,
   namespace: string,
-  refs: readonly Reference[],
+  refs: readonly ExtensionRef[],
   others: readonly string[],
   field: string,
   problems: Problem[],

@@ -116,7 +116,7 @@ export interface IngressCertificates {
 }
 
 /** The Ingress whose certificate a host has: the oldest. */
-export function certificateOwner(ctx: Ctx, { collection, byHost }: IngressCertificates, gateway: string, host: string): string | undefined {
+function certificateOwner(ctx: Ctx, { collection, byHost }: IngressCertificates, gateway: string, host: string): string | undefined {
   const found = ctx.fetch(collection, { index: byHost, is: `${gateway}|${host}` });
   return found.toSorted((a, b) => compareText(a.created, b.created) || compareText(a.ingress, b.ingress))[0]?.ingress;
 }

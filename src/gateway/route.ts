@@ -67,7 +67,7 @@ export function routeKey(kind: string, route: KubeObject): string {
 }
 
 /** Name of a rule among those of its route: the user's, else its position. */
-export function ruleName(name: string | undefined, index: number): string {
+function ruleName(name: string | undefined, index: number): string {
   return name ?? String(index);
 }
 

@@ -145,28 +145,28 @@ function policyStatuses(g: Graph, inputs: GatewayApiInputs, api: GatewayApi, out
       if (route) return hasSection(route.spec.rules ?? [], ref.section) ? 'found' : 'section';
       return 'object';
     });
-    return policyStatus(policy, withGatewayTargets(ctx, policy, found, api), missing);
+    return policyStatus(policy, [...found, ...withoutRoutes(ctx, inputs, api, policy, found)], missing);
   });
+}
 
-  /** A Gateway or ListenerSet without routes has the policy all the same. */
-  function withGatewayTargets(
-    ctx: Ctx,
-    policy: Policy<RoutePolicies>,
-    found: readonly PolicyAttachment[],
-    { gateways }: GatewayApi,
-  ): readonly PolicyAttachment[] {
-    const bare = policy.targets.flatMap((t): PolicyAttachment[] => {
-      if (t.by !== 'name') return [];
-      const key = `${t.ref.namespace}/${t.ref.name}`;
-      const set = listenerSetNamed(ctx, inputs.listenerSets, t.ref);
-      const view = t.ref.kind === 'Gateway' ? ctx.fetchOne(gateways, key) : set && ctx.fetchOne(gateways, gatewayOfSet(set.set));
-      if (!view || (set && !view.sets.some((s) => s.allowed && refKey(s.ref) === refKey(set.ref)))) return [];
-      const { section: _, ...ancestor } = t.ref;
-      if (found.some((o) => refKey(o.ancestor) === refKey(ancestor))) return [];
-      return [{ policy: policy.ref, ancestor, state: 'attached' }];
-    });
-    return [...found, ...bare];
-  }
+/** A Gateway or ListenerSet without routes has the policy all the same. */
+function withoutRoutes(
+  ctx: Ctx,
+  { listenerSets }: Pick<GatewayApiInputs, 'listenerSets'>,
+  { gateways }: Pick<GatewayApi, 'gateways'>,
+  policy: Policy<RoutePolicies>,
+  found: readonly PolicyAttachment[],
+): readonly PolicyAttachment[] {
+  return policy.targets.flatMap((t): PolicyAttachment[] => {
+    if (t.by !== 'name') return [];
+    const key = `${t.ref.namespace}/${t.ref.name}`;
+    const set = listenerSetNamed(ctx, listenerSets, t.ref);
+    const view = t.ref.kind === 'Gateway' ? ctx.fetchOne(gateways, key) : set && ctx.fetchOne(gateways, gatewayOfSet(set.set));
+    if (!view || (set && !view.sets.some((s) => s.allowed && refKey(s.ref) === refKey(set.ref)))) return [];
+    const { section: _, ...ancestor } = t.ref;
+    if (found.some((o) => refKey(o.ancestor) === refKey(ancestor))) return [];
+    return [{ policy: policy.ref, ancestor, state: 'attached' }];
+  });
 }
 
 function hasSection(sections: readonly { readonly name?: string }[], name: string | undefined): boolean {

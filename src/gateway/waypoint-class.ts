@@ -64,7 +64,7 @@ const dnsLabel = /^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/;
  * Why a waypoint cannot have this name: its Pods carry it in the label `gateway.networking.k8s.io/gateway-name`, by which istiod finds them, and its
  * Service is called so. A name cut short would leave the Pods without the tunnel, and their Services without policies.
  */
-export function waypointNameProblem(name: string): string | undefined {
+function waypointNameProblem(name: string): string | undefined {
   if (dnsLabel.test(name)) return undefined;
   return `metadata.name: istiod finds the Pods of a waypoint by a label with its name; use at most 63 of a-z, 0-9 and -, with a letter in front (${name.length} characters)`;
 }

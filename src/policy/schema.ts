@@ -6,7 +6,7 @@ import { durationPattern } from './duration.ts';
 /** API group and version of kgateway's own kinds. */
 export const kgatewayGroup = 'gateway.kgateway.dev';
 export const kgatewayVersion = 'v1alpha1';
-export const gatewayApiGroup = 'gateway.networking.k8s.io';
+const gatewayApiGroup = 'gateway.networking.k8s.io';
 
 /** A type made by Static<>, as objects out of a cache are: readonly to the bottom. */
 export type DeepReadonly<T> = T extends readonly (infer U)[]

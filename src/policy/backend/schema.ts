@@ -147,7 +147,7 @@ function typeRule([type, field]: readonly [string, string]): Validation {
 }
 
 /** Spec of a Backend. The fields made by `unsupported` are those of kgateway that have no effect yet and are refused. */
-export const backendSpec = Type.Object(
+const backendSpec = Type.Object(
   {
     type: Type.Optional(
       Type.Enum(Object.keys(types) as (keyof typeof types)[], {

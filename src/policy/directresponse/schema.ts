@@ -32,7 +32,7 @@ const bodyFormat = Type.Object(
 );
 
 /** Spec of a DirectResponse. */
-export const directResponseSpec = Type.Object(
+const directResponseSpec = Type.Object(
   {
     status: int32('Status code of the answer.', { minimum: 200, maximum: 599 }),
     body: Type.Optional(Type.String({ description: 'The body, as it is; at most 1 MiB.', minLength: 1 })),

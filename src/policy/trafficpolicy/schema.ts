@@ -244,7 +244,7 @@ function onlyFor(field: string, kinds: readonly string[]): Validation {
 }
 
 /** Spec of a TrafficPolicy. The fields made by `unsupported` are those of kgateway that have no effect yet and are refused. */
-export const trafficPolicySpec = Type.Object(
+const trafficPolicySpec = Type.Object(
   {
     targetRefs: routeTargetRefs,
     targetSelectors: routeTargetSelectors,
