@@ -6,8 +6,6 @@
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { request as httpRequest } from 'node:http';
-import { type Socket, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Authorization, peerPrincipalState } from '../../../src/ir/authorization.ts';
@@ -19,6 +17,7 @@ import { type ConfigListenerFilter, type FilterChain, any, encode } from '../../
 import { networkRbacFilters } from '../../../src/xds/translate/network-rbac.ts';
 import { envoyPath } from '../envoy.ts';
 import { eventually, freePorts } from '../local.ts';
+import { type Asked, type HttpCall as Request, callWaypoint, echoed } from '../waypoint-client.ts';
 
 export const mesh: Mesh = { ...defaultMesh, trustDomainAliases: ['old.domain'] };
 
@@ -44,11 +43,8 @@ export interface Client {
   readonly port?: number;
 }
 
-export interface HttpCall extends Client {
-  readonly method?: string;
+export interface HttpCall extends Client, Request {
   readonly path?: string;
-  readonly host?: string;
-  readonly headers?: Readonly<Record<string, string>>;
 }
 
 export interface AuthorizationProxy {
@@ -103,8 +99,11 @@ export async function startAuthorizationProxy(cases: readonly ScopeSecurity[]): 
     throw new Error(`Envoy does not start with this configuration:\n${log.slice(-4000)}`, { cause: error });
   }
   return {
-    http: (index, call) => httpStatus(httpPort, index, call),
-    tcp: (index, client) => tcpEchoes(tcpPort, { ...client, port: client.port ?? firstTcpPort + index }),
+    http: async (index, { path = '/', host = 'echo.demo', headers, method = 'GET', ...client }) => {
+      const call = { ...asked(client), method, host, headers: { 'x-case': String(index), ...headers } };
+      return (await callWaypoint(httpPort, path, call)).status;
+    },
+    tcp: async (index, client) => (await echoed(tcpPort, 'hello', asked({ port: firstTcpPort + index, ...client }))) !== undefined,
     counters: async (text) => {
       const stats = await (await fetch(`http://127.0.0.1:${adminPort}/stats?filter=${encodeURIComponent(text)}`)).text();
       return Object.fromEntries(stats.split('\n').flatMap((line) => (line.includes(': ') ? [counterOf(line)] : [])));
@@ -183,61 +182,7 @@ function tcpChain({ authorization }: ScopeSecurity, index: number): FilterChain 
   };
 }
 
-/** PROXY protocol, version 2, over IPv4. */
-function proxyHeader({ principal, source = '10.0.0.1', destination = '10.96.0.10', port = 8080 }: Client): Buffer {
-  const address = (ip: string): readonly number[] => ip.split('.').map(Number);
-  const ports = Buffer.alloc(4);
-  ports.writeUInt16BE(40_000, 0);
-  ports.writeUInt16BE(port, 2);
-  const value = Buffer.from(principal ?? '');
-  const tlv = Buffer.concat([Buffer.from([0xd0, value.length >> 8, value.length & 0xff]), value]);
-  const body = Buffer.concat([
-    Buffer.from([...address(source), ...address(destination)]),
-    ports,
-    ...(principal === undefined ? [] : [tlv]),
-  ]);
-  const head = Buffer.from([0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a, 0x21, 0x11, 0, 0]);
-  head.writeUInt16BE(body.length, 14);
-  return Buffer.concat([head, body]);
-}
-
-function open(port: number, client: Client): Socket {
-  const socket = connect(port, '127.0.0.1');
-  socket.write(proxyHeader(client));
-  return socket;
-}
-
-function httpStatus(proxy: number, index: number, call: HttpCall): Promise<number> {
-  const { method = 'GET', path = '/', host = 'echo.demo', headers = {} } = call;
-  return new Promise((resolve, reject) => {
-    const request = httpRequest({
-      createConnection: () => open(proxy, call),
-      method,
-      path,
-      setHost: false,
-      headers: { host, 'x-case': String(index), ...headers },
-    });
-    request.on('response', (response) => {
-      response.resume();
-      response.on('end', () => {
-        request.destroy();
-        resolve(response.statusCode ?? 0);
-      });
-    });
-    request.on('error', reject);
-    request.end();
-  });
-}
-
-function tcpEchoes(proxy: number, client: Client): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = open(proxy, client);
-    socket.on('data', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.on('error', () => resolve(false));
-    socket.on('close', () => resolve(false));
-    socket.write('hello');
-  });
+/** What ztunnel says of a client. */
+function asked({ principal, source = '10.0.0.1', destination = '10.96.0.10', port = 8080 }: Client): Asked {
+  return { address: destination, port, principal, source };
 }
