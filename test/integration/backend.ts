@@ -78,22 +78,50 @@ export async function startBackend(name: string, { h2c = false, port = 0, addres
   };
 }
 
-/** Service and EndpointSlice of a backend. `service` are further fields of the port of the Service. */
-export function serviceOf(backend: Pick<Backend, 'name' | 'port'>, portFields = ''): string {
-  const { name, port } = backend;
+/** Any object with a spec; its fields, and those of the metadata behind the name, in YAML's flow style. */
+export function objectOf(apiVersion: string, kind: string, name: string, spec: string, metadata = ''): string {
   return `---
-apiVersion: v1
-kind: Service
-metadata: { name: ${name} }
-spec: { ports: [{ name: http, port: 80${portFields} }] }
----
+apiVersion: ${apiVersion}
+kind: ${kind}
+metadata: { name: ${name}${metadata && `, ${metadata}`} }
+spec: { ${spec} }
+`;
+}
+
+/** API versions of the kinds that tests write most. */
+export const api = {
+  gateway: 'gateway.networking.k8s.io/v1',
+  kgateway: 'gateway.kgateway.dev/v1alpha1',
+  security: 'security.istio.io/v1',
+} as const;
+
+export interface SliceFields {
+  /** That of the Service unless given. */
+  readonly name?: string;
+  /** Its only endpoint: on 127.0.0.1 unless given. */
+  readonly endpoint?: string;
+  readonly addressType?: 'IPv4' | 'IPv6';
+}
+
+/** An EndpointSlice of a Service; ports in YAML's flow style. */
+export function sliceOf(
+  service: string,
+  ports: string,
+  { name = service, endpoint = 'addresses: [127.0.0.1]', addressType = 'IPv4' }: SliceFields = {},
+): string {
+  return `---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
-metadata: { name: ${name}, labels: { kubernetes.io/service-name: ${name} } }
-addressType: IPv4
-endpoints: [{ addresses: [127.0.0.1] }]
-ports: [{ name: http, port: ${port} }]
+metadata: { name: ${name}, labels: { kubernetes.io/service-name: ${service} } }
+addressType: ${addressType}
+endpoints: [{ ${endpoint} }]
+ports: [${ports}]
 `;
+}
+
+/** Service and EndpointSlice of a backend. `portFields` are further fields of the port of the Service. */
+export function serviceOf({ name, port }: Pick<Backend, 'name' | 'port'>, portFields = ''): string {
+  return objectOf('v1', 'Service', name, `ports: [{ name: http, port: 80${portFields} }]`) + sliceOf(name, `{ name: http, port: ${port} }`);
 }
 
 /** GatewayClass and the Gateway `gw` with these listeners, each in YAML's flow style. */

@@ -1,4 +1,5 @@
 /** Objects of the Gateway API Inference Extension for tests, in YAML, with model servers on loopback addresses of their own. */
+import { objectOf, sliceOf } from './backend.ts';
 import type { Picker } from './picker.ts';
 
 /** Group and kind of a backendRef. */
@@ -44,17 +45,6 @@ status: { podIP: ${address}, podIPs: [{ ip: ${address} }], conditions: [{ type: 
 
 /** The Service of a picker. */
 export function pickerService(name: string, { port }: Pick<Picker, 'port'>, appProtocol?: string): string {
-  return `---
-apiVersion: v1
-kind: Service
-metadata: { name: ${name} }
-spec: { ports: [{ name: grpc, port: 9002${appProtocol === undefined ? '' : `, appProtocol: ${appProtocol}`} }] }
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: { name: ${name}, labels: { kubernetes.io/service-name: ${name} } }
-addressType: IPv4
-endpoints: [{ addresses: [127.0.0.1] }]
-ports: [{ name: grpc, port: ${port} }]
-`;
+  const protocol = appProtocol === undefined ? '' : `, appProtocol: ${appProtocol}`;
+  return objectOf('v1', 'Service', name, `ports: [{ name: grpc, port: 9002${protocol} }]`) + sliceOf(name, `{ name: grpc, port: ${port} }`);
 }

@@ -1,5 +1,6 @@
 /** What tests of a waypoint have in common: connections as ztunnel makes them, and the objects of a waypoint `gw` and its Services. */
 import type { Socket } from 'node:net';
+import { objectOf, sliceOf } from './backend.ts';
 import { type HttpCall, type WaypointAnswer, type WaypointCall, dial, requestOver } from './waypoint-client.ts';
 
 /** Where a connection wants to go, and whose it is. */
@@ -44,19 +45,11 @@ spec:
   listeners: [{ name: proxy, protocol: istio.io/PROXY, port: 15088 }]
 `;
 
-/** A Service behind `gw` and its EndpointSlice on 127.0.0.1; ports in YAML's flow style. */
-export function waypointService(name: string, ips: readonly string[], ports: string, backendPorts: string): string {
-  return `---
-apiVersion: v1
-kind: Service
-metadata: { name: ${name}, labels: { istio.io/use-waypoint: gw } }
-spec: { clusterIP: '${ips[0]}', clusterIPs: [${ips.map((ip) => `'${ip}'`).join(', ')}], ports: [${ports}] }
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: { name: ${name}-1, labels: { kubernetes.io/service-name: ${name} } }
-addressType: IPv4
-ports: [${backendPorts}]
-endpoints: [{ addresses: [127.0.0.1], conditions: { ready: true } }]
-`;
+/** A Service behind `gw` and its EndpointSlice; ports, and an endpoint that is not 127.0.0.1, in YAML's flow style. */
+export function waypointService(name: string, ips: readonly string[], ports: string, backendPorts: string, endpoint?: string): string {
+  const spec = `clusterIP: '${ips[0]}', clusterIPs: [${ips.map((ip) => `'${ip}'`).join(', ')}], ports: [${ports}]`;
+  return (
+    objectOf('v1', 'Service', name, spec, 'labels: { istio.io/use-waypoint: gw }') +
+    sliceOf(name, backendPorts, endpoint === undefined ? {} : { endpoint })
+  );
 }

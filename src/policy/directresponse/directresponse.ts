@@ -1,6 +1,7 @@
 /** [DirectResponse] -> [Policy] with the answer; what Envoy would refuse is a problem, since it refuses all routes of the host with it. */
 import type { DirectAnswer, JsonValue } from '../../ir/route.ts';
 import { formatProblem } from '../../ir/format.ts';
+import { type Policy, policyMetadata } from '../plugin.ts';
 import type { Problem } from '../problem.ts';
 import type { DirectResponse } from './schema.ts';
 

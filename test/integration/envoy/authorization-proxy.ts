@@ -19,7 +19,7 @@ import { envoyPath } from '../envoy.ts';
 import { eventually, freePorts } from '../local.ts';
 import { type Asked, type HttpCall as Request, callWaypoint, echoed } from '../waypoint-client.ts';
 
-export const mesh: Mesh = { ...defaultMesh, trustDomainAliases: ['old.domain'] };
+const mesh: Mesh = { ...defaultMesh, trustDomainAliases: ['old.domain'] };
 
 /** What AuthorizationPolicies with these specs come to, all for one Service of namespace `demo`. */
 export function authorize(

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type XdsCertificate, createCertificate } from '../../../src/cmd/xds-certificate.ts';
-import { type Backend, gatewayOf, routeOf, startBackend } from '../backend.ts';
+import { type Backend, api, gatewayOf, objectOf, routeOf, startBackend } from '../backend.ts';
 import { caMapOf } from '../certificates.ts';
 import { type L4Backend, reached, startTcpBackend } from '../l4.ts';
 import { type LocalGateway, call, callH2c, echoOf, eventually, startLocalGateway } from '../local.ts';
@@ -21,12 +21,8 @@ let certificate: XdsCertificate;
 let tcp: L4Backend;
 const web: Record<string, Backend> = {};
 
-const backend = (name: string, spec: string, namespace = 'default'): string => `---
-apiVersion: gateway.kgateway.dev/v1alpha1
-kind: Backend
-metadata: { name: ${name}, namespace: ${namespace} }
-spec: { ${spec} }
-`;
+const backend = (name: string, spec: string, namespace = 'default'): string =>
+  objectOf(api.kgateway, 'Backend', name, spec, `namespace: ${namespace}`);
 const staticBackend = (name: string, port: number, { host = address, more = '', namespace = 'default' } = {}): string =>
   backend(name, `static: { hosts: [{ host: '${host}', port: ${port} }]${more} }`, namespace);
 const ref = (name: string, more = ''): string => `{ group: gateway.kgateway.dev, kind: Backend, name: ${name}${more} }`;
@@ -43,7 +39,6 @@ spec:
 `;
 
 beforeAll(async () => {
-  if (address === undefined) throw new Error('these tests need an address that is not loopback');
   certificate = await createCertificate(['secure.example.com'], Date.now());
   for (const name of ['plain', 'named', 'other', 'mirror', 'changed']) web[name] = await startBackend(name, { address: '0.0.0.0' });
   web['grpc'] = await startBackend('grpc', { address: '0.0.0.0', h2c: true });

@@ -1,11 +1,11 @@
 /** AuthorizationPolicies of action CUSTOM, with real servers of external authorization over HTTP and gRPC, at a waypoint. */
 import { type Server, createServer } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { type Backend, startBackend } from '../backend.ts';
+import { type Backend, api, objectOf, sliceOf, startBackend } from '../backend.ts';
 import { type AuthorizationServer, type Question, startGrpcAuthorization, startHttpAuthorization } from '../ext-authz-server.ts';
 import { type LocalGateway, echoOf, eventually, startLocalGateway } from '../local.ts';
 import { type WaypointCall, callWaypoint, echoed } from '../waypoint-client.ts';
-import { waypointGateway } from '../waypoint.ts';
+import { waypointGateway, waypointService } from '../waypoint.ts';
 
 let gateway: LocalGateway;
 let backend: Backend;
@@ -37,25 +37,10 @@ function get(name: Case, path: string, call: Partial<WaypointCall> = {}) {
   return callWaypoint(gateway.port(15_088), path, { address: address(name), ...call });
 }
 
-const slice = (name: string, ports: string): string => `---
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: { name: ${name}, labels: { kubernetes.io/service-name: ${name} } }
-addressType: IPv4
-ports: [${ports}]
-endpoints: [{ addresses: [127.0.0.1], conditions: { ready: true } }]
-`;
-
-const custom = (name: string, provider: string, rules: string, target = name, annotations = ''): string => `---
-apiVersion: security.istio.io/v1
-kind: AuthorizationPolicy
-metadata: { name: ${name}${annotations} }
-spec:
-  targetRefs: [{ kind: Service, name: ${target} }]
-  action: CUSTOM
-  provider: { name: ${provider} }
-  rules: [${rules}]
-`;
+const custom = (name: string, provider: string, rules: string, target = name, metadata = ''): string => {
+  const spec = `targetRefs: [{ kind: Service, name: ${target} }], action: CUSTOM, provider: { name: ${provider} }, rules: [${rules}]`;
+  return objectOf(api.security, 'AuthorizationPolicy', name, spec, metadata);
+};
 
 const service = 'service: ext-authz.default.svc.cluster.local';
 const meshConfig = `
@@ -96,7 +81,7 @@ const policies = [
   custom('rerouted', 'rerouted', '{}'),
   custom('many-1', 'http', '{ to: [{ operation: { paths: [/a] } }] }', 'many'),
   custom('many-2', 'grpc', '{ to: [{ operation: { paths: [/b] } }] }', 'many'),
-  custom('dry', 'http', '{}', 'dry', ", annotations: { istio.io/dry-run: 'true' }"),
+  custom('dry', 'http', '{}', 'dry', "annotations: { istio.io/dry-run: 'true' }"),
   custom('wrong', 'slow', '{}'),
   custom('missing', 'gone', '{}'),
   custom('tcphttp', 'http', "{ to: [{ operation: { ports: ['25'] } }] }"),
@@ -109,25 +94,20 @@ beforeAll(async () => {
   tcp = createServer((socket) => socket.on('error', () => {}).pipe(socket));
   await new Promise<void>((resolve) => tcp.listen(0, '127.0.0.1', resolve));
   const { port } = tcp.address() as { port: number };
-  const services = cases.map(
-    (name) => `---
-apiVersion: v1
-kind: Service
-metadata: { name: ${name}, labels: { istio.io/use-waypoint: gw } }
-spec: { clusterIP: ${address(name)}, clusterIPs: [${address(name)}], ports: [{ name: http, port: 80 }, { name: smtp, port: 25 }] }
-${slice(name, `{ name: http, port: ${backend.port} }, { name: smtp, port: ${port} }`)}`,
+  const backendPorts = `{ name: http, port: ${backend.port} }, { name: smtp, port: ${port} }`;
+  const services = cases.map((name) =>
+    waypointService(name, [address(name)], '{ name: http, port: 80 }, { name: smtp, port: 25 }', backendPorts),
   );
   gateway = await startLocalGateway(
     {
       'gateway.yaml': waypointGateway,
       'mesh.yaml': meshConfig,
       'policies.yaml': policies,
-      'services.yaml': `---
-apiVersion: v1
-kind: Service
-metadata: { name: ext-authz }
-spec: { clusterIP: 10.96.1.1, ports: [{ name: http, port: 8000 }, { name: grpc, port: 9000 }] }
-${slice('ext-authz', `{ name: http, port: ${http.port} }, { name: grpc, port: ${grpc.port} }`)}${services.join('')}`,
+      'services.yaml': [
+        objectOf('v1', 'Service', 'ext-authz', 'clusterIP: 10.96.1.1, ports: [{ name: http, port: 8000 }, { name: grpc, port: 9000 }]'),
+        sliceOf('ext-authz', `{ name: http, port: ${http.port} }, { name: grpc, port: ${grpc.port} }`),
+        ...services,
+      ].join(''),
       'routes.yaml': `
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
@@ -287,12 +267,8 @@ describe('when it cannot be asked', () => {
   test('the provider comes later', async () => {
     await gateway.write(
       'late.yaml',
-      `---
-apiVersion: v1
-kind: Service
-metadata: { name: nothing }
-spec: { clusterIP: 10.96.1.2, ports: [{ name: http, port: 8000 }] }
-${slice('nothing', `{ name: http, port: ${http.port} }`)}`,
+      objectOf('v1', 'Service', 'nothing', 'clusterIP: 10.96.1.2, ports: [{ name: http, port: 8000 }]') +
+        sliceOf('nothing', `{ name: http, port: ${http.port} }`),
     );
     await eventually('it is asked', async () => (await get('missing', '/allowed')).status === 200);
     expect((await get('missing', '/no')).status).toBe(401);

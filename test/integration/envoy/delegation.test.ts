@@ -1,6 +1,6 @@
 /** Requests through delegations: who serves, with which policies, and what changes of children and parents do to traffic. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Backend, gatewayOf, serviceOf, startBackend } from '../backend.ts';
+import { type Backend, api, gatewayOf, objectOf, serviceOf, startBackend } from '../backend.ts';
 import { type Call, type LocalGateway, call, echoOf, eventually, problemsDuring, startLocalGateway } from '../local.ts';
 
 let gateway: LocalGateway;
@@ -11,21 +11,14 @@ const toRoute = (name: string, more = ''): string => `{ group: gateway.networkin
 const to = (backend: string): string => `backendRefs: [{ name: ${backend}, port: 80 }]`;
 const path = (value: string, type = 'PathPrefix'): string => `matches: [{ path: { type: ${type}, value: '${value}' } }]`;
 
-function httpRoute(name: string, spec: string, metadata = ''): string {
-  return `---
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: { name: ${name}${metadata} }
-spec: { ${spec} }
-`;
-}
+const httpRoute = (name: string, spec: string, metadata?: string): string => objectOf(api.gateway, 'HTTPRoute', name, spec, metadata);
 
 const parents = (rules: string): string =>
   httpRoute('parent', `parentRefs: [{ name: gw }], hostnames: [a.example.com], rules: [${rules}]`) +
   httpRoute(
     'strict',
     `parentRefs: [{ name: gw }], hostnames: ['*.example.org'], rules: [{ ${path('/team')}, timeouts: { request: 100ms }, backendRefs: [${toRoute('team')}] }]`,
-    ', annotations: { kgateway.dev/inherited-policy-priority: ShallowMergePreferParent }',
+    'annotations: { kgateway.dev/inherited-policy-priority: ShallowMergePreferParent }',
   );
 
 const rules = [
@@ -43,12 +36,12 @@ const team = httpRoute(
 const crew = httpRoute(
   'crew',
   `rules: [{ ${path('/one')}, ${to('one')} }, { ${path('/deep')}, backendRefs: [${toRoute('deep')}] }]`,
-  ", labels: { delegation.kgateway.dev/label: crew }, annotations: { delegation.kgateway.dev/inherit-parent-matcher: 'true' }",
+  "labels: { delegation.kgateway.dev/label: crew }, annotations: { delegation.kgateway.dev/inherit-parent-matcher: 'true' }",
 );
 const deep = httpRoute(
   'deep',
   `parentRefs: [${toRoute('crew')}], rules: [{ ${path('/er', 'Exact')}, ${to('one')} }, { ${path('/regex|/escape|/x|y', 'RegularExpression')}, ${to('one')} }]`,
-  ", annotations: { delegation.kgateway.dev/inherit-parent-matcher: 'true' }",
+  "annotations: { delegation.kgateway.dev/inherit-parent-matcher: 'true' }",
 );
 
 beforeAll(async () => {

@@ -5,19 +5,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { formatOperators } from '../../../src/ir/format.ts';
-import { type Backend, gatewayOf, routeOf, ruleOf, serviceOf, startBackend } from '../backend.ts';
+import { type Backend, api, gatewayOf, objectOf, routeOf, ruleOf, serviceOf, startBackend } from '../backend.ts';
 import { envoyPath } from '../envoy.ts';
 import { type LocalGateway, call, eventually, startLocalGateway } from '../local.ts';
 
 let gateway: LocalGateway;
 let one: Backend;
 
-const response = (name: string, spec: string): string => `---
-apiVersion: gateway.kgateway.dev/v1alpha1
-kind: DirectResponse
-metadata: { name: ${name} }
-spec: { ${spec} }
-`;
+const response = (name: string, spec: string): string => objectOf(api.kgateway, 'DirectResponse', name, spec);
 const filter = (name: string): string =>
   `{ type: ExtensionRef, extensionRef: { group: gateway.kgateway.dev, kind: DirectResponse, name: ${name} } }`;
 const rule = (path: string, filters: string, more = ''): string =>

@@ -1,7 +1,7 @@
 /** Which endpoint of a Service a request reaches: those close to the proxy first, and a Pod by whichever of its addresses answers. */
 import { type Server, createServer } from 'node:http';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Backend, gatewayOf, routeOf, ruleOf, startBackend } from '../backend.ts';
+import { type Backend, type SliceFields, gatewayOf, objectOf, routeOf, ruleOf, sliceOf, startBackend } from '../backend.ts';
 import { type LocalGateway, call, echoOf, eventually, freePorts, startLocalGateway } from '../local.ts';
 
 let gateway: LocalGateway;
@@ -19,26 +19,14 @@ async function reached(path: string, count = 24): Promise<readonly string[]> {
   return [...seen].sort();
 }
 
-const service = (name: string, fields: string): string => `---
-apiVersion: v1
-kind: Service
-metadata: { name: ${name} }
-spec: { ${fields}ports: [{ name: http, port: 80 }] }
-`;
-
-const slice = (name: string, of: string, port: number, endpoint: string, family = 'IPv4'): string => `---
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: { name: ${name}, labels: { kubernetes.io/service-name: ${of} } }
-addressType: ${family}
-endpoints: [{ ${endpoint} }]
-ports: [{ name: http, port: ${port} }]
-`;
+const service = (name: string, fields: string): string => objectOf('v1', 'Service', name, `${fields}ports: [{ name: http, port: 80 }]`);
+const slice = (of: string, port: number, fields: SliceFields): string => sliceOf(of, `{ name: http, port: ${port} }`, fields);
 
 /** One Pod on the proxy's node, one in its zone, one elsewhere. */
 const places = ['zone: z1, nodeName: n1', 'zone: z1, nodeName: n2', 'zone: z2, nodeName: n3'] as const;
 const spread = (of: string, which: readonly number[]): string =>
-  which.map((i) => slice(`${of}-${i}`, of, pods[i]?.port ?? 0, `addresses: [127.0.0.1], ${places[i]}`)).join('');
+  which.map((i) => slice(of, pods[i]?.port ?? 0, { name: `${of}-${i}`, endpoint: `addresses: [127.0.0.1], ${places[i]}` })).join('');
+const dualPod = 'targetRef: { kind: Pod, name: p, namespace: default }';
 
 beforeAll(async () => {
   pods = await Promise.all([startBackend('here'), startBackend('near'), startBackend('far')]);
@@ -59,8 +47,8 @@ beforeAll(async () => {
       'node.yaml': spread('node', [0, 1, 2]),
       'any.yaml': spread('any', [0, 1, 2]) + spread('headless', [1]),
       'dual.yaml':
-        slice('dual-4', 'dual', sixPort, 'addresses: [127.0.0.1], targetRef: { kind: Pod, name: p, namespace: default }') +
-        slice('dual-6', 'dual', sixPort, "addresses: ['::1'], targetRef: { kind: Pod, name: p, namespace: default }", 'IPv6'),
+        slice('dual', sixPort, { endpoint: `addresses: [127.0.0.1], ${dualPod}` }) +
+        slice('dual', sixPort, { name: 'dual-6', addressType: 'IPv6', endpoint: `addresses: ['::1'], ${dualPod}` }),
       'routes.yaml': routeOf(
         'a',
         [host],

@@ -15,9 +15,10 @@ import { type Identity, keepIdentity } from '../../../src/cmd/identity/identity.
 import { type CaServer, type KeyPair, type MeshCa, caServerName, meshCa, serveCa } from '../../mesh/certificate-authority.ts';
 import { type Arrival, TunnelRefused, hboneServer, openHbone, openTunnel } from '../../mesh/hbone.ts';
 import { proxyHeader } from '../../mesh/proxy-header.ts';
-import { type Backend, startBackend } from '../backend.ts';
+import { type Backend, api, objectOf, startBackend } from '../backend.ts';
 import { type L4Backend, startTcpBackend } from '../l4.ts';
 import { type LocalGateway, echoOf, eventually, problemsDuring, startLocalGateway } from '../local.ts';
+import { waypointService as service } from '../waypoint.ts';
 import { requestOver } from '../waypoint-client.ts';
 
 const vip = '10.96.0.1';
@@ -92,20 +93,6 @@ async function workload(address: string, identity: string, port: () => number): 
   await new Promise<void>((resolve, reject) => void server.once('error', reject).listen(15_008, address, resolve));
 }
 
-const service = (name: string, ips: readonly string[], ports: string, endpoint: string, slicePorts: string): string => `---
-apiVersion: v1
-kind: Service
-metadata: { name: ${name}, labels: { istio.io/use-waypoint: gw } }
-spec: { clusterIPs: [${ips.map((ip) => `'${ip}'`).join(', ')}], ports: [${ports}] }
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: { name: ${name}-1, labels: { kubernetes.io/service-name: ${name} } }
-addressType: IPv4
-ports: [${slicePorts}]
-endpoints: [{ addresses: [${endpoint}] }]
-`;
-
 const pod = (name: string, address: string, account: string): string => `---
 apiVersion: v1
 kind: Pod
@@ -114,19 +101,10 @@ spec: { serviceAccountName: ${account}, containers: [{ name: app }] }
 status: { phase: Running, podIPs: [{ ip: ${address} }], conditions: [{ type: Ready, status: 'True' }] }
 `;
 
-const route = (name: string, parent: string, rules: string, namespace = 'default'): string => `---
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: { name: ${name}, namespace: ${namespace} }
-spec: { parentRefs: [${parent}], rules: [${rules}] }
-`;
+const route = (name: string, parent: string, rules: string, namespace = 'default'): string =>
+  objectOf(api.gateway, 'HTTPRoute', name, `parentRefs: [${parent}], rules: [${rules}]`, `namespace: ${namespace}`);
 
-const policy = (name: string, spec: string): string => `---
-apiVersion: security.istio.io/v1
-kind: AuthorizationPolicy
-metadata: { name: ${name} }
-spec: ${spec}
-`;
+const policy = (name: string, spec: string): string => objectOf(api.security, 'AuthorizationPolicy', name, spec);
 
 const echoPort = "{ group: '', kind: Service, name: echo, namespace: default, port: 8080 }";
 const redirect =
@@ -171,17 +149,16 @@ spec:
           'echo',
           [vip, 'fd00::1'],
           '{ name: http, port: 80 }, { name: http-alt, port: 8080 }, { name: smtp, port: 25 }, { name: tls, port: 443 }, { name: any, port: 7000 }, { name: more, port: 7001 }',
-          '127.0.0.1',
           `{ name: http, port: ${plain.port} }, { name: http-alt, port: ${plain.port} }, { name: smtp, port: ${smtp} }, { name: tls, port: ${secure.port} }, { name: any, port: ${plain.port} }, { name: more, port: ${smtp} }`,
         ) +
         service(
           'mesh',
           ['10.96.0.2'],
           '{ name: http, port: 80 }, { name: tcp, port: 90 }',
-          workloadAddress,
           '{ name: http, port: 8000 }, { name: tcp, port: 9000 }',
+          `addresses: [${workloadAddress}]`,
         ) +
-        service('impostor', ['10.96.0.3'], '{ name: http, port: 80 }', impostorAddress, '{ name: http, port: 8000 }'),
+        service('impostor', ['10.96.0.3'], '{ name: http, port: 80 }', '{ name: http, port: 8000 }', `addresses: [${impostorAddress}]`),
       'pods.yaml': pod('worker', workloadAddress, 'worker') + pod('impostor', impostorAddress, 'worker'),
       'routes.yaml': [
         route('producer', echoPort, '{ matches: [{ path: { value: /mesh } }], backendRefs: [{ name: mesh, port: 80 }] }'),
@@ -342,7 +319,7 @@ describe('an AuthorizationPolicy', () => {
     const bad = await ca.issue(spiffe('bad', 'client'));
     await gateway.write(
       'policy.yaml',
-      policy('deny', `{ ${target}, action: DENY, rules: [{ from: [{ source: { namespaces: [bad] } }] }] }`),
+      policy('deny', `${target}, action: DENY, rules: [{ from: [{ source: { namespaces: [bad] } }] }]`),
     );
     await eventually('the policy holds', async () => (await get('/', { as: bad })).status === 403);
     const [asBad, asGood] = [await session(bad), await session()];
@@ -383,7 +360,7 @@ spec:
     await eventually('the route serves', async () => (await reached(asGood)) === 'secure');
     await gateway.write(
       'policy.yaml',
-      policy('deny', `{ ${target}, action: DENY, rules: [{ from: [{ source: { namespaces: [bad] } }] }] }`),
+      policy('deny', `${target}, action: DENY, rules: [{ from: [{ source: { namespaces: [bad] } }] }]`),
     );
     await eventually('the policy holds', async () => (await reached(asBad)) === 'closed');
     const all = await Promise.all(Array.from({ length: 40 }, (_, i) => reached(i % 2 ? asBad : asGood)));
@@ -393,7 +370,7 @@ spec:
   });
 
   test('by address means the peer of the connection, whatever a CONNECT says', async () => {
-    const from = (ip: string) => policy('deny', `{ ${target}, action: DENY, rules: [{ from: [{ source: { ipBlocks: ['${ip}'] } }] }] }`);
+    const from = (ip: string) => policy('deny', `${target}, action: DENY, rules: [{ from: [{ source: { ipBlocks: ['${ip}'] } }] }]`);
     await gateway.write('policy.yaml', from('127.0.0.1'));
     await eventually('the policy holds', async () => (await get('/')).status === 403);
     await gateway.write('policy.yaml', from('203.0.113.9'));

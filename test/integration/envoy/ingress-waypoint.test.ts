@@ -1,6 +1,6 @@
 /** An ingress in the mesh: what goes to a Service that wants it leaves for the Service's own address, where ztunnel takes it to the waypoint. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Backend, gatewayOf, routeOf, startBackend } from '../backend.ts';
+import { type Backend, gatewayOf, objectOf, routeOf, sliceOf, startBackend } from '../backend.ts';
 import { type LocalGateway, call, echoOf, eventually, freePorts, problemsDuring, startLocalGateway } from '../local.ts';
 
 /** Stands for ztunnel: what arrives there was sent to the Service's address. */
@@ -10,19 +10,11 @@ let pod: Backend;
 let waypoint: Backend;
 let port = 0;
 
-const service = (labels: string, ips = `'fd00::77', '${vip}'`): string => `---
-apiVersion: v1
-kind: Service
-metadata: { name: echo, labels: { istio.io/use-waypoint: wp${labels && `, ${labels}`} } }
-spec: { clusterIPs: [${ips}], ports: [{ name: http, port: ${port} }] }
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: { name: echo-1, labels: { kubernetes.io/service-name: echo } }
-addressType: IPv4
-ports: [{ name: http, port: ${pod.port} }]
-endpoints: [{ addresses: [127.0.0.1], conditions: { ready: true } }]
-`;
+const service = (labels: string, ips = `'fd00::77', '${vip}'`): string => {
+  const metadata = `labels: { istio.io/use-waypoint: wp${labels && `, ${labels}`} }`;
+  const spec = `clusterIPs: [${ips}], ports: [{ name: http, port: ${port} }]`;
+  return objectOf('v1', 'Service', 'echo', spec, metadata) + sliceOf('echo', `{ name: http, port: ${pod.port} }`);
+};
 
 const proxy = (annotations: string): string => `---
 apiVersion: v1

@@ -4,7 +4,7 @@ import { connect as connectHttp2, constants } from 'node:http2';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type XdsCertificate, createCertificate } from '../../../src/cmd/xds-certificate.ts';
-import { type Backend, gatewayOf, routeOf, ruleOf, serviceOf, startBackend } from '../backend.ts';
+import { type Backend, api, gatewayOf, objectOf, routeOf, ruleOf, serviceOf, startBackend } from '../backend.ts';
 import { secretOf } from '../certificates.ts';
 import { type L4Backend, ask, converse, reached, startTcpBackend, startUdpBackend } from '../l4.ts';
 import { type LocalGateway, eventually, startLocalGateway } from '../local.ts';
@@ -18,14 +18,9 @@ let own: XdsCertificate;
 const l4: L4Backend[] = [];
 
 function l4RouteOf(kind: string, name: string, section: string, backends: string, hostnames?: string): string {
-  return `---
-apiVersion: gateway.networking.k8s.io/v1
-kind: ${kind}
-metadata: { name: ${name} }
-spec:
-  parentRefs: [{ name: gw, sectionName: ${section} }]${hostnames === undefined ? '' : `\n  hostnames: [${hostnames}]`}
-  rules: [{ backendRefs: [${backends}] }]
-`;
+  const hosts = hostnames === undefined ? '' : `hostnames: [${hostnames}], `;
+  const spec = `parentRefs: [{ name: gw, sectionName: ${section} }], ${hosts}rules: [{ backendRefs: [${backends}] }]`;
+  return objectOf(api.gateway, kind, name, spec);
 }
 
 beforeAll(async () => {

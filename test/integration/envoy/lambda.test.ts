@@ -2,14 +2,13 @@
 import { createHash, createHmac } from 'node:crypto';
 import { type IncomingHttpHeaders, type Server, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { networkInterfaces } from 'node:os';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { gatewayOf, routeOf } from '../backend.ts';
 import { type LocalGateway, call, eventually, startLocalGateway } from '../local.ts';
+import { machineAddress } from '../machine.ts';
 
-const address = Object.values(networkInterfaces())
-  .flat()
-  .find((i) => i?.family === 'IPv4' && !i.internal)?.address;
+/** Loopback is refused: a Backend must not lead into the proxy itself. */
+const address = machineAddress();
 const secretKey = 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY';
 
 interface Invocation {
@@ -65,7 +64,6 @@ const rule = (path: string, name: string): string =>
   `{ matches: [{ path: { value: ${path} } }], backendRefs: [{ group: gateway.kgateway.dev, kind: Backend, name: ${name} }] }`;
 
 beforeAll(async () => {
-  if (address === undefined) throw new Error('these tests need an address that is not loopback');
   endpoint = createServer((request, response) => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));

@@ -4,7 +4,7 @@
  */
 import { Agent, request } from 'node:http';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Backend, gatewayOf, serviceOf, startBackend } from '../backend.ts';
+import { type Backend, gatewayOf, objectOf, routeOf, serviceOf, sliceOf, startBackend } from '../backend.ts';
 import { type LocalGateway, eventually, startLocalGateway } from '../local.ts';
 
 const changes = 500;
@@ -15,26 +15,11 @@ let two: Backend;
 const host = 'changing.example.com';
 
 /** A Service with two ports, behind which different backends are. */
-const twoPorts = (): string => `---
-apiVersion: v1
-kind: Service
-metadata: { name: ports }
-spec: { ports: [{ name: first, port: 80 }, { name: second, port: 81 }] }
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: { name: ports, labels: { kubernetes.io/service-name: ports } }
-addressType: IPv4
-endpoints: [{ addresses: [127.0.0.1] }]
-ports: [{ name: first, port: ${one.port} }, { name: second, port: ${two.port} }]
-`;
+const twoPorts = (): string =>
+  objectOf('v1', 'Service', 'ports', 'ports: [{ name: first, port: 80 }, { name: second, port: 81 }]') +
+  sliceOf('ports', `{ name: first, port: ${one.port} }, { name: second, port: ${two.port} }`);
 
-const route = (rule: string): string => `---
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: { name: changing }
-spec: { parentRefs: [{ name: gw }], hostnames: [${host}], rules: [{ ${rule} }] }
-`;
+const route = (rule: string): string => routeOf('changing', [host], [`{ ${rule} }`]);
 
 const numbered = (version: number, more = ''): string =>
   `filters: [{ type: ResponseHeaderModifier, responseHeaderModifier: { set: [{ name: x-version, value: '${version}' }] } }${more}]`;

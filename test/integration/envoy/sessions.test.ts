@@ -1,6 +1,6 @@
 /** sessionPersistence of routes: requests of one session reach one Pod, also across backends by weight, as long as it is there. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Backend, gatewayOf, routeOf, serviceOf, startBackend } from '../backend.ts';
+import { type Backend, gatewayOf, objectOf, routeOf, sliceOf, startBackend } from '../backend.ts';
 import { type Answer, type LocalGateway, call, echoOf, eventually, startLocalGateway } from '../local.ts';
 
 let gateway: LocalGateway;
@@ -8,18 +8,8 @@ let pods: readonly Backend[];
 
 /** A Service with these Pods, which are ports of this machine: a slice for each. */
 function serviceWith(name: string, members: readonly Backend[]): string {
-  const [service = ''] = serviceOf({ name, port: 0 }).split('---\n').slice(1);
-  const slices = members.map(
-    (pod) => `---
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: { name: ${name}-${pod.name}, labels: { kubernetes.io/service-name: ${name} } }
-addressType: IPv4
-endpoints: [{ addresses: [127.0.0.1] }]
-ports: [{ name: http, port: ${pod.port} }]
-`,
-  );
-  return `---\n${service}${slices.join('')}`;
+  const slices = members.map((pod) => sliceOf(name, `{ name: http, port: ${pod.port} }`, { name: `${name}-${pod.name}` }));
+  return [objectOf('v1', 'Service', name, 'ports: [{ name: http, port: 80 }]'), ...slices].join('');
 }
 
 const hosts = ['exact.example.com', 'any.wild.example.com'] as const;

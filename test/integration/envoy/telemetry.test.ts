@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Backend, startBackend } from '../backend.ts';
 import { type LocalGateway, eventually, startLocalGateway } from '../local.ts';
 import { type WaypointCall, callWaypoint, dial, echoed } from '../waypoint-client.ts';
-import { waypointGateway } from '../waypoint.ts';
+import { waypointGateway, waypointService } from '../waypoint.ts';
 
 let gateway: LocalGateway;
 let backend: Backend;
@@ -37,22 +37,6 @@ async function counted(name: string, wanted: Readonly<Record<string, string>>): 
   return matching.reduce((sum, s) => sum + s.value, 0);
 }
 
-const slice = (name: string, ports: string, pod: string): string => `---
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: { name: ${name}, labels: { kubernetes.io/service-name: ${name} } }
-addressType: IPv4
-ports: [${ports}]
-endpoints: [{ addresses: [127.0.0.1], conditions: { ready: true }, targetRef: { kind: Pod, namespace: default, name: ${pod} } }]
-`;
-
-const service = (name: string, ip: string, ports: string): string => `---
-apiVersion: v1
-kind: Service
-metadata: { name: ${name}, labels: { istio.io/use-waypoint: gw } }
-spec: { clusterIP: ${ip}, clusterIPs: [${ip}], ports: [${ports}] }
-`;
-
 beforeAll(async () => {
   backend = await startBackend('one');
   tcp = createServer((socket) => socket.on('error', () => {}).pipe(socket));
@@ -69,9 +53,13 @@ spec:
   action: DENY
   rules: [{ to: [{ operation: { paths: [/no], ports: ['80'] } }] }]
 `,
-      'services.yaml':
-        service('echo', echo, '{ name: http, port: 80 }, { name: smtp, port: 25 }') +
-        slice('echo', `{ name: http, port: ${backend.port} }, { name: smtp, port: ${port} }`, 'echo-7d4b9c8f6d-x2x5k'),
+      'services.yaml': waypointService(
+        'echo',
+        [echo],
+        '{ name: http, port: 80 }, { name: smtp, port: 25 }',
+        `{ name: http, port: ${backend.port} }, { name: smtp, port: ${port} }`,
+        'addresses: [127.0.0.1], targetRef: { kind: Pod, namespace: default, name: echo-7d4b9c8f6d-x2x5k }',
+      ),
     },
     [15_088],
   );

@@ -4,7 +4,7 @@ import { type Server, createServer, request as httpsRequest } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { gatewayOf, routeOf, ruleOf, serviceOf } from '../backend.ts';
+import { api, gatewayOf, objectOf, routeOf, ruleOf, serviceOf } from '../backend.ts';
 import { type Authority, type KeyPair, caMapOf, createAuthority, secretOf } from '../certificates.ts';
 import { type L4Backend, converse, startTcpBackend } from '../l4.ts';
 import { type LocalGateway, call, eventually, problemsDuring, startLocalGateway } from '../local.ts';
@@ -73,15 +73,10 @@ const frontend = `    frontend:
 `;
 const gatewayText = (clientCertificate?: string): string =>
   `${gatewayOf(...listeners)}  tls:\n${frontend}${clientCertificate === undefined ? '' : `    backend: { clientCertificateRef: { name: ${clientCertificate} } }\n`}`;
-const tlsRoute = (name: string, hostname: string, backend = 'through'): string => `---
-apiVersion: gateway.networking.k8s.io/v1
-kind: TLSRoute
-metadata: { name: ${name} }
-spec:
-  parentRefs: [{ name: gw }]
-  hostnames: [${hostname}]
-  rules: [{ backendRefs: [{ name: ${backend}, port: 80 }] }]
-`;
+const tlsRoute = (name: string, hostname: string, backend = 'through'): string => {
+  const spec = `parentRefs: [{ name: gw }], hostnames: [${hostname}], rules: [{ backendRefs: [{ name: ${backend}, port: 80 }] }]`;
+  return objectOf(api.gateway, 'TLSRoute', name, spec);
+};
 
 beforeAll(async () => {
   [ca, other] = await Promise.all([createAuthority('one'), createAuthority('two')]);

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createCertificate } from '../../../src/cmd/xds-certificate.ts';
+import { api, objectOf } from '../backend.ts';
 import { type L4Backend, startTcpBackend } from '../l4.ts';
 import { type LocalGateway, eventually, startLocalGateway } from '../local.ts';
 import { waypointClient, waypointGateway, waypointService } from '../waypoint.ts';
@@ -15,12 +16,7 @@ let secureOther: L4Backend;
 const vip = '10.96.1.1';
 const client = waypointClient(() => gateway.port(15_088), vip);
 
-const route = (kind: string, name: string, spec: string, metadata = ''): string => `---
-apiVersion: gateway.networking.k8s.io/v1
-kind: ${kind}
-metadata: { name: ${name}${metadata} }
-spec: { ${spec} }
-`;
+const route = (kind: string, ...rest: [name: string, spec: string, metadata?: string]): string => objectOf(api.gateway, kind, ...rest);
 const ofDb = (port: number): string => `parentRefs: [{ group: '', kind: Service, name: db, namespace: default, port: ${port} }]`;
 
 /** Name of the backend that a connection reaches, or `closed`. */
@@ -88,7 +84,7 @@ describe('a TCPRoute of a Service', () => {
           'TCPRoute',
           'later',
           `${ofDb(5432)}, rules: [{ backendRefs: [{ name: db, port: 5432 }] }]`,
-          ", creationTimestamp: '2027-01-01T00:00:00Z'",
+          "creationTimestamp: '2027-01-01T00:00:00Z'",
         ),
     );
     await eventually('the route holds', async () => (await reached(5432)) === 'other');
@@ -161,12 +157,8 @@ describe('a TLSRoute of a Service', () => {
   });
 
   test('stands behind policies, which see identity, address and server name', async () => {
-    const policy = (rule: string): string => `---
-apiVersion: security.istio.io/v1
-kind: AuthorizationPolicy
-metadata: { name: deny }
-spec: { targetRefs: [{ kind: Service, name: db }], action: DENY, rules: [${rule}] }
-`;
+    const policy = (rule: string): string =>
+      objectOf(api.security, 'AuthorizationPolicy', 'deny', `targetRefs: [{ kind: Service, name: db }], action: DENY, rules: [${rule}]`);
     const open = async (principal: string, servername = 'other.example.com') =>
       (await reached(443, { servername, principal })) !== 'closed';
     const good = 'spiffe://cluster.local/ns/good/sa/client';
@@ -194,7 +186,7 @@ describe('a route that cannot have the port', () => {
   test('of another namespace is told where it belongs', async () => {
     await gateway.write(
       'routes.yaml',
-      route('TCPRoute', 'consumer', `${ofDb(5432)}, rules: [{ backendRefs: [{ name: other, port: 5432 }] }]`, ', namespace: client'),
+      route('TCPRoute', 'consumer', `${ofDb(5432)}, rules: [{ backendRefs: [{ name: other, port: 5432 }] }]`, 'namespace: client'),
     );
     await eventually('it is told', () => acceptance('TCPRoute client/consumer').includes('has to be in its namespace default'));
     expect(await reached(5432)).toBe('plain');

@@ -1,7 +1,7 @@
 /** A waypoint as ztunnel sees it: connections with a PROXY header, routed by the address that they ask for and the identity of their client. */
 import { type Server, type Socket, connect, createServer } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Backend, startBackend } from '../backend.ts';
+import { type Backend, api, objectOf, startBackend } from '../backend.ts';
 import { pickerService, podOf, poolOf, poolRef } from '../inference.ts';
 import { type LocalGateway, echoOf, eventually, startLocalGateway } from '../local.ts';
 import { type Picker, selectionHeader, startPicker } from '../picker.ts';
@@ -19,14 +19,8 @@ const vip = '10.96.0.1';
 const client = waypointClient(() => gateway.port(15_088), vip);
 const { dial, get } = client;
 
-const route = (name: string, parent: string, rules: string, spec = '', namespace = 'default'): string => `---
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: { name: ${name}, namespace: ${namespace} }
-spec:
-  parentRefs: [${parent}]
-  rules: [${rules}]${spec && `\n${spec}`}
-`;
+const route = (name: string, parent: string, rules: string, more = '', namespace = 'default'): string =>
+  objectOf(api.gateway, 'HTTPRoute', name, `parentRefs: [${parent}], rules: [${rules}]${more && `, ${more}`}`, `namespace: ${namespace}`);
 
 const ofEcho = "{ group: '', kind: Service, name: echo, namespace: default, port: 8080 }";
 
@@ -56,7 +50,7 @@ beforeAll(async () => {
       ].join(''),
       'routes.yaml': [
         route('producer', ofEcho, '{ matches: [{ path: { value: /two } }], backendRefs: [{ name: two, port: 80 }] }'),
-        route('named', ofEcho, '{ backendRefs: [{ name: two, port: 80 }] }', "  hostnames: ['two.example.com']"),
+        route('named', ofEcho, '{ backendRefs: [{ name: two, port: 80 }] }', 'hostnames: [two.example.com]'),
         route(
           'consumer',
           ofEcho,
@@ -200,16 +194,11 @@ describe('routes of a Service', () => {
 });
 
 describe('an AuthorizationPolicy', () => {
-  const policy = (name: string, spec: string): string => `---
-apiVersion: security.istio.io/v1
-kind: AuthorizationPolicy
-metadata: { name: ${name} }
-spec: ${spec}
-`;
+  const policy = (name: string, spec: string): string => objectOf(api.security, 'AuthorizationPolicy', name, spec);
 
   test('of a Service decides by the identity of the client, over HTTP and TCP, and for no other Service', async () => {
     const from = "rules: [{ from: [{ source: { namespaces: ['bad'] } }] }]";
-    await gateway.write('policy.yaml', policy('deny', `{ targetRefs: [{ kind: Service, name: echo }], action: DENY, ${from} }`));
+    await gateway.write('policy.yaml', policy('deny', `targetRefs: [{ kind: Service, name: echo }], action: DENY, ${from}`));
     await eventually('the policy holds', async () => (await get('/', { principal: identity('bad') })).status === 403);
     expect((await get('/two', { port: 8080, principal: identity('bad') })).status).toBe(403);
     expect((await get('/', { principal: identity('good') })).status).toBe(200);
@@ -225,7 +214,7 @@ spec: ${spec}
     const broken = "rules: [{ from: [{ source: { ipBlocks: ['not an address'] } }] }]";
     await gateway.write(
       'policy.yaml',
-      policy('broken', `{ targetRefs: [{ group: gateway.networking.k8s.io, kind: Gateway, name: gw }], action: ALLOW, ${broken} }`),
+      policy('broken', `targetRefs: [{ group: gateway.networking.k8s.io, kind: Gateway, name: gw }], action: ALLOW, ${broken}`),
     );
     await eventually('the policy holds', async () => (await get('/', { principal: identity('good') })).status === 403);
     expect((await get('/', { address: '10.96.0.2' })).status).toBe(403);
