@@ -1,6 +1,7 @@
 /** CAs and certificates for tests, for servers and for clients. */
 import 'reflect-metadata';
 import { webcrypto } from 'node:crypto';
+import { type PeerCertificate, connect } from 'node:tls';
 import * as x509 from '@peculiar/x509';
 
 /** In PEM. */
@@ -69,13 +70,25 @@ export async function createAuthority(name: string): Promise<Authority> {
 
 const base64 = (text: string | Uint8Array): string => Buffer.from(text as string).toString('base64');
 
-/** A TLS Secret with that pair, in PEM. */
-export function secretOf(name: string, pair: { readonly [F in keyof KeyPair]: string | Uint8Array }): string {
+/** The certificate that a port shows for a server name; rejects when there is no handshake. */
+export function shownCertificate(port: number, servername?: string, host = '127.0.0.1'): Promise<PeerCertificate> {
+  return new Promise((resolve, reject) => {
+    const options = { host, port, rejectUnauthorized: false, ...(servername !== undefined && { servername }) };
+    const socket = connect(options, () => {
+      resolve(socket.getPeerCertificate());
+      socket.destroy();
+    });
+    socket.on('error', reject);
+  });
+}
+
+/** A TLS Secret with that pair, in PEM; of the namespace that is meant where it names none. */
+export function secretOf(name: string, pair: { readonly [F in keyof KeyPair]: string | Uint8Array }, namespace?: string): string {
   return `---
 apiVersion: v1
 kind: Secret
 type: kubernetes.io/tls
-metadata: { name: ${name} }
+metadata: { name: ${name}${namespace === undefined ? '' : `, namespace: ${namespace}`} }
 data: { tls.crt: ${base64(pair.certificate)}, tls.key: ${base64(pair.privateKey)} }
 `;
 }

@@ -1,9 +1,9 @@
 // What crosses namespaces, and certificates: access comes and goes with ReferenceGrants and Secrets, and nobody else's traffic is touched.
-import { connect } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createCertificate } from '../../../src/cmd/xds-certificate.ts';
 import type { XdsCertificate } from '../../../src/cmd/xds-certificate.ts';
 import { ReferenceGrants, Secrets } from '../../../src/kube/resources.ts';
+import { secretOf, shownCertificate } from '../certificates.ts';
 import { testNamespace } from '../cluster.ts';
 import { described, eventually, useCluster } from './cluster.ts';
 import { echoServer, gateway, route } from './objects.ts';
@@ -24,32 +24,17 @@ spec:
   to: [{group: "", kind: ${to}}]
 `;
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
-const secret = (name: string, pair: XdsCertificate, namespace = cluster.namespace): string => `
-apiVersion: v1
-kind: Secret
-metadata: {name: ${name}, namespace: ${namespace}}
-type: kubernetes.io/tls
-data: {tls.crt: ${base64(pair.certificate)}, tls.key: ${base64(pair.privateKey)}}
-`;
 const listener = (name: string, port: number, certificateRef: string): string =>
   `{name: ${name}, port: ${port}, protocol: HTTPS, tls: {certificateRefs: [${certificateRef}]}}`;
 
 /** Serial number of the certificate that a port presents. */
-function served(port: number): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const socket = connect({ host: address, port, servername: host, rejectUnauthorized: false }, () => {
-      resolve(socket.getPeerCertificate().serialNumber);
-      socket.destroy();
-    });
-    socket.on('error', reject);
-  });
-}
+const served = async (port: number): Promise<string> => (await shownCertificate(port, host, address)).serialNumber;
 
 beforeAll(async () => {
   other = await testNamespace(cluster.client);
   certificate = await createCertificate([host], Date.now());
   await cluster.apply(echoServer('echo') + '---' + echoServer('far', { namespace: other.name }));
-  await cluster.apply(secret('near', certificate) + '---' + secret('far', certificate, other.name));
+  await cluster.apply(secretOf('near', certificate) + secretOf('far', certificate, other.name));
   const listeners = [
     '{name: http, port: 80, protocol: HTTP}',
     listener('near', 443, '{name: near}'),
@@ -113,7 +98,7 @@ describe('a certificate', () => {
     await using kept = await cluster.traffic({ address, host, tls: { ca: certificate.ca } });
     for (let i = 0; i < 10; i++) {
       const before = await served(443);
-      await cluster.apply(secret('near', await createCertificate([host], Date.now(), certificate)));
+      await cluster.apply(secretOf('near', await createCertificate([host], Date.now(), certificate)));
       await eventually(async () => expect(await served(443)).not.toBe(before));
       await fresh.more(20);
     }
@@ -132,7 +117,7 @@ describe('a certificate', () => {
     });
     expect(await echo({ address, host, tls: { ca: certificate.ca } })).toBeTruthy();
     expect(await cluster.gatewayConditions('web', 'http')).toContain('Programmed=True Programmed');
-    await cluster.apply(secret('near', certificate));
+    await cluster.apply(secretOf('near', certificate));
     await eventually(() => echo({ address, host, tls: { ca: certificate.ca } }));
     await eventually(async () => expect(await cluster.gatewayConditions('web', 'near')).toContain('ResolvedRefs=True ResolvedRefs'));
     await plain.more(50);
@@ -145,7 +130,7 @@ describe('a certificate', () => {
     await eventually(async () =>
       expect(await cluster.gatewayConditions('web', 'near')).toContain('ResolvedRefs=False InvalidCertificateRef'),
     );
-    await cluster.apply(secret('near', certificate));
+    await cluster.apply(secretOf('near', certificate));
     await eventually(() => echo({ address, host, tls: { ca: certificate.ca } }));
     await plain.more(50);
     expect(plain.failures).toEqual([]);

@@ -2,13 +2,12 @@
  * What Envoy refuses: a listener, a route, a cluster, a certificate. Each is said on the object that it comes from, its last good version serves on,
  * and nothing else is held up. The route is a user's; the others are spoiled on their way, as what a user can write is checked before.
  */
-import { type PeerCertificate, connect } from 'node:tls';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type XdsCertificate, createCertificate } from '../../../src/cmd/xds-certificate.ts';
 import { decode, encode } from '../../../src/xds/proto/index.ts';
 import { TypeUrl, type XdsResource } from '../../../src/xds/resource.ts';
 import { type Backend, gatewayOf, routeOf, ruleOf, serviceOf, startBackend } from '../backend.ts';
-import { secretOf } from '../certificates.ts';
+import { secretOf, shownCertificate } from '../certificates.ts';
 import { type LocalGateway, call, echoOf, eventually, problemsDuring, startLocalGateway } from '../local.ts';
 
 let gateway: LocalGateway;
@@ -155,15 +154,7 @@ test('a listener: its port serves as before, other ports come and go', async () 
   expect(problems).toEqual([]);
 });
 
-function certificateFor(servername: string): Promise<PeerCertificate> {
-  return new Promise((resolve, reject) => {
-    const socket = connect({ host: '127.0.0.1', port: gateway.port(443), servername, rejectUnauthorized: false }, () => {
-      resolve(socket.getPeerCertificate());
-      socket.destroy();
-    });
-    socket.on('error', reject);
-  });
-}
+const certificateFor = (servername: string) => shownCertificate(gateway.port(443), servername);
 
 test('a certificate: said on its listener, which goes on with the one before; that of another listener is rotated', async () => {
   const before = (await certificateFor('a.example.com')).serialNumber;

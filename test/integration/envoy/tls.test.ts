@@ -1,10 +1,9 @@
 /** HTTPS listeners: the certificate that the client's server name asks for, several on one listener, and a new one under traffic. */
 import { X509Certificate } from 'node:crypto';
-import { type PeerCertificate, connect } from 'node:tls';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type XdsCertificate, createCertificate } from '../../../src/cmd/xds-certificate.ts';
 import { type Backend, gatewayOf, routeOf, ruleOf, serviceOf, startBackend } from '../backend.ts';
-import { secretOf } from '../certificates.ts';
+import { secretOf, shownCertificate } from '../certificates.ts';
 import { type LocalGateway, call, echoOf, eventually, problemsDuring, startLocalGateway } from '../local.ts';
 
 let gateway: LocalGateway;
@@ -57,21 +56,8 @@ afterAll(async () => {
 const get = (host: string, port = 443, path = '/') => call(gateway.port(port), path, { host, tls: { ca: first.ca, servername: host } });
 
 /** The certificate that a client gets for a name; undefined when the handshake fails. */
-function certificateFor(servername: string | undefined, port = 443): Promise<PeerCertificate | undefined> {
-  return new Promise((resolve) => {
-    const socket = connect({
-      host: '127.0.0.1',
-      port: gateway.port(port),
-      rejectUnauthorized: false,
-      ...(servername !== undefined && { servername }),
-    });
-    socket.on('secureConnect', () => {
-      resolve(socket.getPeerCertificate());
-      socket.destroy();
-    });
-    socket.on('error', () => resolve(undefined));
-  });
-}
+const certificateFor = (servername: string | undefined, port = 443) =>
+  shownCertificate(gateway.port(port), servername).catch(() => undefined);
 
 test.each([
   ['a.example.com', 443, 'a.example.com'],

@@ -6,7 +6,7 @@ import { connect as connectTls } from 'node:tls';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type XdsCertificate, createCertificate } from '../../../src/cmd/xds-certificate.ts';
 import { type Backend, gatewayOf, routeOf, ruleOf, serviceOf, startBackend } from '../backend.ts';
-import { secretOf } from '../certificates.ts';
+import { secretOf, shownCertificate } from '../certificates.ts';
 import { type LocalGateway, call, eventually, startLocalGateway } from '../local.ts';
 
 let gateway: LocalGateway;
@@ -170,15 +170,7 @@ const changes: Readonly<Record<string, readonly [come: () => Promise<void>, go: 
   ],
 };
 
-function subjectNames(): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const socket = connectTls({ host: '127.0.0.1', port: gateway.port(443), servername: 'a.example.com', ca: pair.ca }, () => {
-      resolve(socket.getPeerCertificate().subjectaltname ?? '');
-      socket.destroy();
-    });
-    socket.on('error', reject);
-  });
-}
+const subjectNames = async (): Promise<string> => (await shownCertificate(gateway.port(443), 'a.example.com')).subjectaltname ?? '';
 
 test.each(Object.keys(changes))('%s comes and goes', async (name) => {
   const [come, go] = changes[name] ?? [];
