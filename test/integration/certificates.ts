@@ -15,19 +15,35 @@ export interface Names {
   readonly uris?: readonly string[];
 }
 
+export interface CertificateFields {
+  /** Absent: it has no subject but its names. */
+  readonly commonName?: string;
+  readonly names?: Names;
+  readonly usages: readonly ('server' | 'client')[];
+  /** A day unless given; negative: it has ended. */
+  readonly lifetimeSeconds?: number;
+}
+
 export interface Authority {
   /** Its certificate in PEM. */
   readonly pem: string;
+  /** A certificate for a new key. */
   issue(usage: 'server' | 'client', commonName: string, names?: Names): Promise<KeyPair>;
+  /** The same with all fields at choice. */
+  issueWith(fields: CertificateFields): Promise<KeyPair>;
+  /** A certificate for a key, in PEM. */
+  certify(publicKey: x509.PublicKey, fields: CertificateFields): Promise<string>;
 }
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 x509.cryptoProvider.set(webcrypto as never);
 
+const extendedUsages = { server: x509.ExtendedKeyUsage.serverAuth, client: x509.ExtendedKeyUsage.clientAuth } as const;
+const day = 86_400;
 const generate = (): Promise<webcrypto.CryptoKeyPair> => webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
 
-function validity(): { notBefore: Date; notAfter: Date } {
-  return { notBefore: new Date(Date.now() - 3_600_000), notAfter: new Date(Date.now() + 86_400_000) };
+function validity(lifetimeSeconds = day): { notBefore: Date; notAfter: Date } {
+  return { notBefore: new Date(Date.now() - 3_600_000), notAfter: new Date(Date.now() + lifetimeSeconds * 1000) };
 }
 
 /** A CA with a key of its own. */
@@ -43,28 +59,33 @@ export async function createAuthority(name: string): Promise<Authority> {
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
     ],
   });
+  const certify: Authority['certify'] = async (publicKey, { commonName, names: { dns = [], uris = [] } = {}, usages, lifetimeSeconds }) => {
+    const names = [...dns.map((value) => ({ type: 'dns' as const, value })), ...uris.map((value) => ({ type: 'url' as const, value }))];
+    const leaf = await x509.X509CertificateGenerator.create({
+      ...(commonName !== undefined && { subject: `CN=${commonName}` }),
+      issuer: own.subject,
+      publicKey,
+      signingKey: keys.privateKey as never,
+      signingAlgorithm: algorithm,
+      ...validity(lifetimeSeconds),
+      extensions: [
+        ...(names.length > 0 ? [new x509.SubjectAlternativeNameExtension(names, commonName === undefined)] : []),
+        new x509.ExtendedKeyUsageExtension(usages.map((usage) => extendedUsages[usage])),
+        new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+      ],
+    });
+    return `${leaf.toString('pem')}\n`;
+  };
+  const issueWith: Authority['issueWith'] = async (fields) => {
+    const pair = await generate();
+    const pkcs8 = await webcrypto.subtle.exportKey('pkcs8', pair.privateKey);
+    return { certificate: await certify(pair.publicKey as never, fields), privateKey: `${x509.PemConverter.encode(pkcs8, 'PRIVATE KEY')}\n` };
+  };
   return {
     pem: `${own.toString('pem')}\n`,
-    issue: async (usage, commonName, { dns = [], uris = [] } = {}) => {
-      const pair = await generate();
-      const names = [...dns.map((value) => ({ type: 'dns' as const, value })), ...uris.map((value) => ({ type: 'url' as const, value }))];
-      const leaf = await x509.X509CertificateGenerator.create({
-        subject: `CN=${commonName}`,
-        issuer: own.subject,
-        publicKey: pair.publicKey as never,
-        signingKey: keys.privateKey as never,
-        signingAlgorithm: algorithm,
-        ...validity(),
-        extensions: [
-          ...(names.length > 0 ? [new x509.SubjectAlternativeNameExtension(names)] : []),
-          new x509.ExtendedKeyUsageExtension([usage === 'server' ? x509.ExtendedKeyUsage.serverAuth : x509.ExtendedKeyUsage.clientAuth]),
-          new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-        ],
-      });
-      const der = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', pair.privateKey)).toString('base64');
-      const privateKey = `-----BEGIN PRIVATE KEY-----\n${(der.match(/.{1,64}/g) ?? []).join('\n')}\n-----END PRIVATE KEY-----\n`;
-      return { certificate: `${leaf.toString('pem')}\n`, privateKey };
-    },
+    certify,
+    issueWith,
+    issue: (usage, commonName, names = {}) => issueWith({ commonName, names, usages: [usage] }),
   };
 }
 

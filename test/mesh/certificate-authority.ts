@@ -1,13 +1,11 @@
 /** A small CA of a mesh: speaks Istio's protocol, certifies whatever identity a token names (`ns/x/sa/y`), for as long as it is told. */
 import 'reflect-metadata';
-import { webcrypto } from 'node:crypto';
 import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData, status } from '@grpc/grpc-js';
 import * as x509 from '@peculiar/x509';
 import { createCertificateMethod, requestType, responseType } from '../../src/cmd/identity/certificate-authority.ts';
+import { type CertificateFields, createAuthority } from '../integration/certificates.ts';
 
-const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
-x509.cryptoProvider.set(webcrypto as never);
-
+/** In PEM, as `node:tls` calls them. */
 export interface KeyPair {
   readonly cert: string;
   readonly key: string;
@@ -17,54 +15,25 @@ export interface MeshCa {
   /** PEM. */
   readonly root: string;
   /** A certificate for a SPIFFE identity, and its key. */
-  issue(identity: string, lifetimeSeconds?: number): Promise<KeyPair>;
+  issue(identity: string, lifetimeSeconds?: number, dnsNames?: readonly string[]): Promise<KeyPair>;
   /** A CSR's key certified. */
-  certify(publicKey: x509.PublicKey, identity: string, lifetimeSeconds: number, dnsNames?: readonly string[]): Promise<string>;
+  certify(publicKey: x509.PublicKey, identity: string, lifetimeSeconds: number): Promise<string>;
 }
-
-const generateKeys = (): Promise<webcrypto.CryptoKeyPair> => webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
-const period = (seconds: number) => ({ notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + seconds * 1000) });
-const keyPem = async (key: webcrypto.CryptoKey): Promise<string> =>
-  x509.PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', key), 'PRIVATE KEY');
 
 /** Makes a CA with a root of its own. */
 export async function meshCa(name = 'mesh'): Promise<MeshCa> {
-  const keys = await generateKeys();
-  const root = await x509.X509CertificateGenerator.createSelfSigned({
-    name: `O=${name}`,
-    keys: keys as never,
-    signingAlgorithm: algorithm,
-    ...period(86_400),
-    extensions: [
-      new x509.BasicConstraintsExtension(true, undefined, true),
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
-    ],
+  const authority = await createAuthority(name);
+  const fields = (identity: string, lifetimeSeconds: number, dns: readonly string[] = []): CertificateFields => ({
+    names: { uris: [identity], dns },
+    usages: ['server', 'client'],
+    lifetimeSeconds,
   });
-  const certify: MeshCa['certify'] = async (publicKey, identity, lifetimeSeconds, dnsNames = []) => {
-    const certificate = await x509.X509CertificateGenerator.create({
-      issuer: root.subject,
-      publicKey,
-      signingKey: keys.privateKey as never,
-      signingAlgorithm: algorithm,
-      ...period(lifetimeSeconds),
-      extensions: [
-        new x509.BasicConstraintsExtension(false, undefined, true),
-        new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.keyEncipherment, true),
-        new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth]),
-        new x509.SubjectAlternativeNameExtension(
-          [{ type: 'url', value: identity } as const, ...dnsNames.map((value) => ({ type: 'dns', value }) as const)],
-          true,
-        ),
-      ],
-    });
-    return certificate.toString('pem');
-  };
   return {
-    root: root.toString('pem'),
-    certify,
-    issue: async (identity, lifetimeSeconds = 3600) => {
-      const own = await generateKeys();
-      return { cert: await certify(own.publicKey as never, identity, lifetimeSeconds), key: await keyPem(own.privateKey) };
+    root: authority.pem,
+    certify: (publicKey, identity, lifetimeSeconds) => authority.certify(publicKey, fields(identity, lifetimeSeconds)),
+    issue: async (identity, lifetimeSeconds = 3600, dnsNames = []) => {
+      const { certificate: cert, privateKey: key } = await authority.issueWith(fields(identity, lifetimeSeconds, dnsNames));
+      return { cert, key };
     },
   };
 }
@@ -81,11 +50,8 @@ export const caServerName = 'istiod.istio-system.svc';
 
 /** Serves a CA on loopback. `lifetimeSeconds` is what it grants; a function that throws refuses. */
 export async function serveCa(ca: MeshCa, o: { readonly trustDomain?: string; readonly lifetimeSeconds: () => number }): Promise<CaServer> {
-  const own = await generateKeys();
-  const cert = await ca.certify(own.publicKey as never, 'spiffe://cluster.local/ns/istio-system/sa/istiod', 3600, [caServerName]);
-  const credentials = ServerCredentials.createSsl(null, [
-    { cert_chain: Buffer.from(cert), private_key: Buffer.from(await keyPem(own.privateKey)) },
-  ]);
+  const own = await ca.issue('spiffe://cluster.local/ns/istio-system/sa/istiod', 3600, [caServerName]);
+  const credentials = ServerCredentials.createSsl(null, [{ cert_chain: Buffer.from(own.cert), private_key: Buffer.from(own.key) }]);
   let issued = 0;
   const answer = async (call: ServerUnaryCall<{ csr: string }, object>): Promise<object> => {
     const token = String(call.metadata.get('authorization')[0] ?? '').replace(/^Bearer /, '');

@@ -3,18 +3,12 @@ import { beforeAll, expect, test } from 'vitest';
 import { Namespaces, Services } from '../../../src/kube/resources.ts';
 import { eventually, kubectl, useCluster } from '../cluster/cluster.ts';
 import { enableWaypoints } from './enable.ts';
-import { echo, useZtunnel } from './mesh.ts';
+import { echo, useZtunnel, waypoint } from './mesh.ts';
 
 const cluster = useCluster();
 
-const waypoint = (name: string): string => `
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: ${name}}
-spec:
-  gatewayClassName: kgateway-waypoint
-  listeners: [{name: proxy, port: 15088, protocol: istio.io/PROXY}]
----
+/** A waypoint that tells who it is. */
+const named = (name: string): string => `${waypoint(name)}---
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
 metadata: {name: ${name}}
@@ -40,7 +34,7 @@ async function shares(count: number): Promise<Record<string, number>> {
 beforeAll(async () => {
   await enableWaypoints();
   await cluster.patch(Namespaces, cluster.namespace, { metadata: { labels: { 'istio.io/dataplane-mode': 'ambient' } } });
-  await cluster.apply(`${echo('echo')}${waypoint('old')}---${waypoint('new')}`);
+  await cluster.apply(`${echo('echo')}${named('old')}---${named('new')}`);
   await cluster.patch(Services, `${cluster.namespace}/echo`, { metadata: { labels: { 'istio.io/use-waypoint': 'old' } } });
   await useZtunnel();
   for (const name of ['echo', 'old', 'new']) await cluster.rolledOut(name);

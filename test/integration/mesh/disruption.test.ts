@@ -4,7 +4,7 @@ import { Deployments, Namespaces, Services } from '../../../src/kube/resources.t
 import { installNamespace, eventually, kubectl, useCluster } from '../cluster/cluster.ts';
 import { enableWaypoints } from './enable.ts';
 import { ensureIstio } from './istio.ts';
-import { type ClosedLoop, closedLoop, echo, useZtunnel, waypoint } from './mesh.ts';
+import { type ClosedLoop, closedLoop, echo, hboneListener, useZtunnel, waypoint } from './mesh.ts';
 
 const cluster = useCluster();
 /** Service and its waypoint, by class. */
@@ -15,7 +15,7 @@ beforeAll(async () => {
   await enableWaypoints();
   await cluster.patch(Namespaces, cluster.namespace, { metadata: { labels: { 'istio.io/dataplane-mode': 'ambient' } } });
   for (const [name, gatewayClass] of Object.entries(pairs)) {
-    await cluster.apply(`${echo('client')}${echo(name)}${waypoint(`wp-${name}`, gatewayClass)}---
+    await cluster.apply(`${echo('client')}${echo(name)}${waypoint(`wp-${name}`, gatewayClass, hboneListener)}---
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
 metadata: {name: ${name}}

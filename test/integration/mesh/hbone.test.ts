@@ -10,7 +10,7 @@ import { identityOf } from '../../mesh/identities.ts';
 import { eventually, kubectl, portForward, useCluster } from '../cluster/cluster.ts';
 import { enableWaypoints } from './enable.ts';
 import { ensureIstio } from './istio.ts';
-import { closedLoop, echo, useZtunnel, waypoint } from './mesh.ts';
+import { closedLoop, echo, hboneListener, useZtunnel, waypoint } from './mesh.ts';
 
 const cluster = useCluster();
 
@@ -19,7 +19,7 @@ beforeAll(async () => {
   await enableWaypoints();
   const labels = { 'istio.io/dataplane-mode': 'ambient', 'istio.io/use-waypoint': 'wp' };
   await cluster.patch(Namespaces, cluster.namespace, { metadata: { labels } });
-  await cluster.apply(echo('one') + echo('two') + waypoint('wp', 'kgateway-waypoint-hbone'));
+  await cluster.apply(echo('one') + echo('two') + waypoint('wp', 'kgateway-waypoint-hbone', hboneListener));
   await useZtunnel();
   for (const name of ['one', 'two', 'wp']) await cluster.rolledOut(name);
   await eventually(async () => expect(await get('http://one/')).toContain('RequestHeader=X-Forwarded-For'));

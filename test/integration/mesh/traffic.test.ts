@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { Namespaces } from '../../../src/kube/resources.ts';
 import { eventually, kubectl, useCluster } from '../cluster/cluster.ts';
 import { enableWaypoints } from './enable.ts';
-import { echo, useZtunnel } from './mesh.ts';
+import { echo, useZtunnel, waypoint } from './mesh.ts';
 
 const cluster = useCluster();
 
@@ -14,14 +14,7 @@ beforeAll(async () => {
   await cluster.patch(Namespaces, cluster.namespace, {
     metadata: { labels: { 'istio.io/dataplane-mode': 'ambient', 'istio.io/use-waypoint': 'wp' } },
   });
-  await cluster.apply(`${echo('one')}${echo('two')}
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: wp}
-spec:
-  gatewayClassName: kgateway-waypoint
-  listeners: [{name: proxy, port: 15088, protocol: istio.io/PROXY}]
-`);
+  await cluster.apply(echo('one') + echo('two') + waypoint('wp'));
   await useZtunnel();
   for (const name of ['one', 'two', 'wp']) await cluster.rolledOut(name);
   await eventually(async () => expect(await get('two', 'http://one/')).toContain('RequestHeader=X-Forwarded-For'));

@@ -14,6 +14,7 @@ import type { Condition } from '../../../src/kube/types/meta.ts';
 import { eventually, useCluster } from '../cluster/cluster.ts';
 import { enableWaypoints } from './enable.ts';
 import { ensureIstio } from './istio.ts';
+import { waypoint } from './mesh.ts';
 
 const cluster = useCluster();
 
@@ -21,13 +22,6 @@ beforeAll(async () => {
   await ensureIstio(cluster.client);
   await enableWaypoints();
 }, 200_000);
-
-const waypoint = (name: string, listener = 'name: proxy, port: 15088, protocol: istio.io/PROXY'): string => `
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: ${name}}
-spec: {gatewayClassName: kgateway-waypoint, listeners: [{${listener}}]}
-`;
 
 test('the class tells istiod how connections reach its Pods', async () => {
   const gatewayClass = await eventually(() => cluster.get(GatewayClasses, 'kgateway-waypoint'));
@@ -103,7 +97,7 @@ test('a waypoint without ready Pods keeps its address', async () => {
 
 test('a name that is no label, and a listener of another protocol, are refused with what to do', async () => {
   const long = `wp-${'x'.repeat(70)}`;
-  await cluster.apply(waypoint(long) + '---' + waypoint('http', 'name: http, port: 80, protocol: HTTP'));
+  await cluster.apply(waypoint(long) + '---' + waypoint('http', 'kgateway-waypoint', 'name: http, port: 80, protocol: HTTP'));
   await eventually(async () => {
     const accepted = (await cluster.get(Gateways, long)).status?.conditions?.find((c) => c.type === 'Accepted');
     expect(accepted).toMatchObject({ status: 'False', reason: 'Invalid', message: expect.stringContaining('at most 63') as string });
