@@ -6,7 +6,7 @@
  *                                          └─ HTTPRoutes that delegate ─┘    └─> FulfilledDelegations
  *   TLSRoute, TCPRoute, UDPRoute ────> RouteRules, RouteParents ─────────────────> L4Bindings (l4-collections.ts)
  */
-import { type Collection, type Graph, type Index, group, join, map } from '../krt/index.ts';
+import { type Collection, type Graph, type Index, count, join, map } from '../krt/index.ts';
 import type { GRPCRoute, HTTPRoute, TCPRoute, TLSRoute, UDPRoute } from '../kube/types/gateway-api.ts';
 import type { AttachmentInputs } from './attachment.ts';
 import { withDelegations } from './delegated-attachment.ts';
@@ -90,7 +90,7 @@ export function routeCollections(g: Graph, inputs: RouteInputs, backends: RuleIn
     ),
     map(g, ofGrpc.candidates, { name: 'GRPCRouteParents' }, (ctx, route) => withoutConflicts(ctx, conflicts, route)),
   ] as const;
-  const fulfilments = group(
+  const fulfilments = count(
     g,
     { name: 'ChildrenByDelegation' },
     settled[0].index('fulfils', (p) => [...new Set(p.parents.flatMap((a) => a.delegation?.fulfils ?? []))]),

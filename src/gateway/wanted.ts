@@ -5,7 +5,7 @@
  *   [TrafficPolicy] values of headers, [Backend] credentials ──────┤
  *   [BackendTLSPolicy] CAs of backends ───────────────────────────┴─> WantedSecrets, WantedConfigMaps
  */
-import { type Collection, type Ctx, type Graph, flatMap, group, join, map, source } from '../krt/index.ts';
+import { type Collection, type Ctx, type Graph, count, flatMap, join, map, source } from '../krt/index.ts';
 import type { Namespace } from '../kube/types/core.ts';
 import type {
   BackendTLSPolicy,
@@ -83,12 +83,12 @@ export function wantedObjects(g: Graph, inputs: WantedInputs, always: readonly s
   ofController.markSynced();
   const references = join(g, { name: 'References' }, [ofController, ofGateways, ofPolicies, ofHeaders, ofBackends]);
   const wanted = (kind: Reference['kind'], name: string): WantedKeys => {
-    const objects = group(
+    const objects = count(
       g,
       { name: `${kind}References` },
       references.index(kind, (r) => (r.kind === kind ? [r.object] : [])),
     );
-    return map(g, objects, { name }, (_ctx, object) => ({ key: object.key }));
+    return map(g, objects, { name }, (_ctx, { key: object }) => ({ key: object }));
   };
   return { secrets: wanted('Secret', 'WantedSecrets'), configMaps: wanted('ConfigMap', 'WantedConfigMaps') };
 }

@@ -35,18 +35,17 @@ spec:
 ---
 `;
 
-/** The listener of a waypoint whose ztunnel ends HBONE. */
+/** Listeners of waypoints: of those whose ztunnel ends HBONE, and that of `istioctl waypoint generate`. */
+export const hboneListener = 'name: mesh, port: 15008, protocol: HBONE';
 const proxyListener = 'name: proxy, port: 15088, protocol: istio.io/PROXY';
 
-/** A waypoint of a class, with one listener: that of `istioctl waypoint generate` is `hboneListener`. */
+/** A waypoint of a class. */
 export const waypoint = (name: string, gatewayClass = 'kgateway-waypoint', listener = proxyListener): string => `
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
 metadata: {name: ${name}, labels: {istio.io/waypoint-for: service}}
 spec: {gatewayClassName: ${gatewayClass}, listeners: [{${listener}}]}
 `;
-
-export const hboneListener = 'name: mesh, port: 15008, protocol: HBONE';
 
 /** Runs the double until the end of the file. */
 export async function useZtunnel(): Promise<void> {
