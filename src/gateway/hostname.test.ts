@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { covers, intersect, mostSpecific, servedHosts } from './hostname.ts';
+import { covers, intersect, mostSpecific, servedHosts, wildcardsAbove } from './hostname.ts';
 
 test.each([
   ['*', 'a.example.com', true],
@@ -17,6 +17,22 @@ test.each([
   ['a.example.com', '*.example.com', false],
 ])('%s covers %s: %j', (pattern, host, expected) => {
   expect(covers(pattern, host)).toBe(expected);
+});
+
+test('wildcards above a host are those that cover it, and no others', () => {
+  const label = fc.constantFrom('a', 'b', 'c');
+  const name = fc.array(label, { minLength: 1, maxLength: 4 }).map((labels) => labels.join('.'));
+  const hosts = fc.oneof(
+    name,
+    name.map((n) => `*.${n}`),
+    fc.constant('*'),
+  );
+  fc.assert(
+    fc.property(hosts, hosts, (pattern, host) => {
+      const covered = pattern.startsWith('*') && pattern !== host && covers(pattern, host);
+      expect(wildcardsAbove(host).includes(pattern)).toBe(covered);
+    }),
+  );
 });
 
 // Gateway API: HTTPRouteSpec.hostnames.

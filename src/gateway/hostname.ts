@@ -14,6 +14,18 @@ export function covers(pattern: string, host: string): boolean {
   return pattern === host;
 }
 
+/** The wildcards that cover a host, the most specific first, without the host itself: of `*.b.c` they are `*.c` and `*`. */
+export function wildcardsAbove(host: string): readonly string[] {
+  if (host === anyHost) return [];
+  const labels = host.split('.').slice(1);
+  // The first label of a wildcard is not one that another one could stand for.
+  const from = host.startsWith('*.') ? 1 : 0;
+  return [...labels.keys()]
+    .filter((i) => i >= from)
+    .map((i) => `*.${labels.slice(i).join('.')}`)
+    .concat(anyHost);
+}
+
 /** The hosts that both name, or undefined: the more specific of the two when one covers the other. */
 export function intersect(a: string, b: string): string | undefined {
   if (covers(a, b)) return b;

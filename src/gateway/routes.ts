@@ -2,7 +2,7 @@
  * Routes of all kinds as collections. A kind is a source, its name, and how its rules are read.
  *
  *   HTTPRoute, GRPCRoute ──────────┬─> RouteRules ──────────────────┬───────────────┐
- *                                  └─> Candidates ─> Conflicts ─────┴> RouteParents ┴─> ServedRoutes
+ *                                  └─> Candidates ──────────────────┴> RouteParents ┴─> ServedRoutes
  *                                          └─ HTTPRoutes that delegate ─┘    └─> FulfilledDelegations
  *   TLSRoute, TCPRoute, UDPRoute ────> RouteRules, RouteParents ─────────────────> L4Bindings (l4-collections.ts)
  */
@@ -23,9 +23,8 @@ import {
   attachRoute,
   translateRules,
 } from './route.ts';
-import { besideHttp, hostConflicts, withoutConflicts } from './route-conflict.ts';
+import { besideHttp, routesByHost, withoutConflicts } from './route-conflict.ts';
 import type { RuleInputs, RuleOutcome, TranslatedRule } from './route-rule.ts';
-import { attachedKey } from './status.ts';
 
 /** The sources of routes. */
 export interface RouteInputs {
@@ -77,18 +76,16 @@ export function routeCollections(g: Graph, inputs: RouteInputs, backends: RuleIn
 
   const ofHttp = candidatesOf(g, 'HTTPRoute', inputs.httpRoutes, attachment);
   const ofGrpc = candidatesOf(g, 'GRPCRoute', inputs.grpcRoutes, attachment);
-  const conflicts = hostConflicts(g, ofHttp, ofGrpc);
+  const rivals = { http: routesByHost(ofHttp), grpc: routesByHost(ofGrpc) };
   const delegation: DelegationInputs = {
-    candidates: ofHttp.candidates,
-    bySelector: ofHttp.candidates.index('delegates to', selectorsOfRefs),
+    candidates: ofHttp,
+    bySelector: ofHttp.index('delegates to', selectorsOfRefs),
     rules: http,
-    settled: (ctx, route) => withoutConflicts(ctx, conflicts, route).parents,
+    settled: (ctx, route) => withoutConflicts(ctx, rivals, route).parents,
   };
   const settled = [
-    map(g, ofHttp.candidates, { name: 'HTTPRouteParents' }, (ctx, route) =>
-      withDelegations(ctx, delegation, withoutConflicts(ctx, conflicts, route)),
-    ),
-    map(g, ofGrpc.candidates, { name: 'GRPCRouteParents' }, (ctx, route) => withoutConflicts(ctx, conflicts, route)),
+    map(g, ofHttp, { name: 'HTTPRouteParents' }, (ctx, route) => withDelegations(ctx, delegation, withoutConflicts(ctx, rivals, route))),
+    map(g, ofGrpc, { name: 'GRPCRouteParents' }, (ctx, route) => withoutConflicts(ctx, rivals, route)),
   ] as const;
   const fulfilments = count(
     g,
@@ -104,11 +101,17 @@ export function routeCollections(g: Graph, inputs: RouteInputs, backends: RuleIn
   const parents = join(g, { name: 'RouteParents' }, [...settled, ...(ofIngress ? [ofIngress.parents] : [])]);
   const byDeclaredChain = parents.index('declared chain', declaredChainsOf);
 
-  const l4Parents = [
-    candidatesOf(g, 'TLSRoute', inputs.tlsRoutes, attachment),
-    candidatesOf(g, 'TCPRoute', inputs.tcpRoutes, attachment),
-    candidatesOf(g, 'UDPRoute', inputs.udpRoutes, attachment),
-  ].map((c) => map(g, c.candidates, { name: `${c.kind}Parents` }, (ctx, route) => besideHttp(ctx, { parents, byDeclaredChain }, route)));
+  const l4Parents = (
+    [
+      ['TLSRoute', inputs.tlsRoutes],
+      ['TCPRoute', inputs.tcpRoutes],
+      ['UDPRoute', inputs.udpRoutes],
+    ] as const
+  ).map(([kind, sources]) =>
+    map(g, candidatesOf(g, kind, sources, attachment), { name: `${kind}Parents` }, (ctx, route) =>
+      besideHttp(ctx, { parents, byDeclaredChain }, route),
+    ),
+  );
   return {
     rules: join(g, { name: 'RouteRules' }, [http, grpc, ...(ofIngress ? [ofIngress.rules] : [])]),
     parents,
@@ -137,18 +140,13 @@ function declaredChainsOf(route: RouteParents): readonly string[] {
 }
 
 /** Routes of a kind where they attach by themselves, whatever other kinds are there. */
-export interface Candidates {
-  readonly kind: RouteKindName;
-  readonly candidates: Collection<RouteParents>;
-  readonly byListener: Index<RouteParents>;
-}
-
-function candidatesOf(g: Graph, kind: RouteKindName, routes: Collection<RouteObject>, attachment: AttachmentInputs): Candidates {
-  const candidates = map(g, routes, { name: `${kind}Candidates`, key: (p: RouteParents) => p.key }, (ctx, route) =>
+function candidatesOf(
+  g: Graph,
+  kind: RouteKindName,
+  routes: Collection<RouteObject>,
+  attachment: AttachmentInputs,
+): Collection<RouteParents> {
+  return map(g, routes, { name: `${kind}Candidates`, key: (p: RouteParents) => p.key }, (ctx, route) =>
     attachRoute(ctx, attachment, kind, route),
   );
-  const byListener = candidates.index('listener', (p) => [
-    ...new Set(p.parents.flatMap((parent) => parent.listeners.map((l) => attachedKey(parent.gateway, l)))),
-  ]);
-  return { kind, candidates, byListener };
 }

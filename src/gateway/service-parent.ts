@@ -92,7 +92,12 @@ function parentKey(ref: ParentReference, namespace: string): string | undefined 
   return undefined;
 }
 
-function attachAt({ waypoint, service }: BoundService, route: AttachingRoute, carried: Carried, parentRef: ParentReference): ParentAttachment {
+function attachAt(
+  { waypoint, service }: BoundService,
+  route: AttachingRoute,
+  carried: Carried,
+  parentRef: ParentReference,
+): ParentAttachment {
   const refuse = (why: string): ParentAttachment => ({
     parentRef,
     gateway: waypoint,

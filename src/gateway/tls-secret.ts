@@ -72,8 +72,7 @@ export function keyPairOf(secret: Secret): KeyPair | string {
   const weakness = weaknessOf(leaf);
   if (weakness !== undefined) return problem(weakness);
   try {
-    if (!leaf.checkPrivateKey(createPrivateKey(privateKey)))
-      return problem('tls.key does not belong to the certificate in tls.crt');
+    if (!leaf.checkPrivateKey(createPrivateKey(privateKey))) return problem('tls.key does not belong to the certificate in tls.crt');
   } catch {
     return problem('tls.key is not a PEM private key');
   }

@@ -28,8 +28,7 @@ export function invalidHeaderName(name: string): string {
 
 /** What is wrong with a value that is taken as it is, if anything. */
 export function headerValueProblem(value: string): string | undefined {
-  if (value.length > maxHeaderValueLength)
-    return `header value of ${value.length} characters; at most ${maxHeaderValueLength} are allowed`;
+  if (value.length > maxHeaderValueLength) return `header value of ${value.length} characters; at most ${maxHeaderValueLength} are allowed`;
   return isHeaderValue(value)
     ? undefined
     : `invalid header value ${JSON.stringify(value)}; use printable ASCII with single spaces between words`;

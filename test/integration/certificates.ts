@@ -79,7 +79,10 @@ export async function createAuthority(name: string): Promise<Authority> {
   const issueWith: Authority['issueWith'] = async (fields) => {
     const pair = await generate();
     const pkcs8 = await webcrypto.subtle.exportKey('pkcs8', pair.privateKey);
-    return { certificate: await certify(pair.publicKey as never, fields), privateKey: `${x509.PemConverter.encode(pkcs8, 'PRIVATE KEY')}\n` };
+    return {
+      certificate: await certify(pair.publicKey as never, fields),
+      privateKey: `${x509.PemConverter.encode(pkcs8, 'PRIVATE KEY')}\n`,
+    };
   };
   return {
     pem: `${own.toString('pem')}\n`,

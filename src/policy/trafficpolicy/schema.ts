@@ -122,7 +122,12 @@ const headerValues = (description: string) =>
             }),
           ),
           value: Type.Optional(
-            Type.String({ description: 'Value of the header.', minLength: 1, maxLength: maxHeaderValueLength, pattern: headerValuePattern }),
+            Type.String({
+              description: 'Value of the header.',
+              minLength: 1,
+              maxLength: maxHeaderValueLength,
+              pattern: headerValuePattern,
+            }),
           ),
           secretRef: Type.Optional(headerSecretRef),
         },

@@ -317,10 +317,7 @@ describe('an AuthorizationPolicy', () => {
 
   test('decides by the identity of the certificate, over HTTP and TCP', async () => {
     const bad = await ca.issue(spiffe('bad', 'client'));
-    await gateway.write(
-      'policy.yaml',
-      policy('deny', `${target}, action: DENY, rules: [{ from: [{ source: { namespaces: [bad] } }] }]`),
-    );
+    await gateway.write('policy.yaml', policy('deny', `${target}, action: DENY, rules: [{ from: [{ source: { namespaces: [bad] } }] }]`));
     await eventually('the policy holds', async () => (await get('/', { as: bad })).status === 403);
     const [asBad, asGood] = [await session(bad), await session()];
     const statuses = await Promise.all(
@@ -358,10 +355,7 @@ spec:
     const [asBad, asGood] = [await session(bad), await session()];
     await gateway.write('tls.yaml', tlsRoute);
     await eventually('the route serves', async () => (await reached(asGood)) === 'secure');
-    await gateway.write(
-      'policy.yaml',
-      policy('deny', `${target}, action: DENY, rules: [{ from: [{ source: { namespaces: [bad] } }] }]`),
-    );
+    await gateway.write('policy.yaml', policy('deny', `${target}, action: DENY, rules: [{ from: [{ source: { namespaces: [bad] } }] }]`));
     await eventually('the policy holds', async () => (await reached(asBad)) === 'closed');
     const all = await Promise.all(Array.from({ length: 40 }, (_, i) => reached(i % 2 ? asBad : asGood)));
     expect(all).toEqual(Array.from({ length: 40 }, (_, i) => (i % 2 ? 'closed' : 'secure')));
