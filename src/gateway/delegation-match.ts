@@ -3,6 +3,7 @@
  *
  *   [matches of the parent's rule] x [matches of the child's rule] -> those that fit, or with inherited matches both in one
  */
+import { escapeRegex } from '../ir/regex.ts';
 import type { HttpMatch, NamedMatch, PathMatch } from '../ir/route.ts';
 
 /**
@@ -49,7 +50,7 @@ function pathWithin(parent: PathMatch, child: PathMatch): PathMatch | undefined 
   if (parent.type !== 'prefix') return undefined;
   if (child.type !== 'regex') return isBelow(parent.value, child.value) ? child : undefined;
   if (parent.value === '/') return child;
-  if (!child.value.startsWith(parent.value) && !child.value.startsWith(literal(parent.value))) return undefined;
+  if (!child.value.startsWith(parent.value) && !child.value.startsWith(escapeRegex(parent.value))) return undefined;
   // What an expression matches cannot be told from how it begins (`/team/|/admin`): the proxy holds it to the prefix.
   return { ...child, below: narrower(parent.value, child.below) };
 }
@@ -58,15 +59,10 @@ function pathBelow(prefix: string, child: PathMatch): PathMatch {
   if (prefix === '/') return child;
   if (child.type !== 'regex') return { type: child.type, value: child.value === '/' ? prefix : `${prefix}${child.value}` };
   const own = child.value.replace(/^\^/, '').replace(/(?<!\\)\$$/, '');
-  const value = `${literal(prefix)}${own.startsWith('/') ? '' : '/'}(?:${own})`;
+  const value = `${escapeRegex(prefix)}${own.startsWith('/') ? '' : '/'}(?:${own})`;
   return { type: 'regex', value, below: narrower(prefix, child.below && `${prefix}${child.below}`) };
 }
 
 function narrower(prefix: string, other: string | undefined): string {
   return other !== undefined && isBelow(prefix, other) ? other : prefix;
-}
-
-/** The text as a regular expression that matches it alone. */
-function literal(text: string): string {
-  return text.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`);
 }

@@ -11,6 +11,7 @@
  */
 import type { ObjectRef } from '../ir/object-ref.ts';
 import { compareText } from '../ir/precedence.ts';
+import { escapeRegex } from '../ir/regex.ts';
 import type { Collection, Ctx, Index } from '../krt/index.ts';
 import type { HTTPRoute, Listener, ListenerSet, ParentReference } from '../kube/types/gateway-api.ts';
 import type { Service } from '../kube/types/core.ts';
@@ -213,7 +214,7 @@ function routeOf(ctx: Ctx, inputs: IngressRouteInputs, view: IngressView, { part
 
 /** `*.foo.com` is `a.foo.com`, and not `a.b.foo.com` as in the Gateway API. */
 function oneLabel(host: string): string {
-  return `(?i)[^.:]+${host.slice(1).replaceAll('.', '\\.')}\\.?(:[0-9]+)?`;
+  return `(?i)[^.:]+${escapeRegex(host.slice(1))}\\.?(:[0-9]+)?`;
 }
 
 /** The Gateway with all its own listeners, and the HTTPS listeners of Ingresses whose host has to do with the route's. */

@@ -1,5 +1,6 @@
 /** [Rule of an AuthorizationPolicy] -> AuthorizationRule. Every field and every `when` key; what cannot be read is a problem. */
 import type { AttributeMatch, AuthorizationRule, Clause, ClauseGroup } from '../ir/authorization.ts';
+import { isHeaderName } from '../ir/header-syntax.ts';
 import type {
   AuthorizationCondition,
   AuthorizationOperation,
@@ -8,7 +9,7 @@ import type {
 } from '../kube/types/istio-security.ts';
 import type { Mesh } from './mesh.ts';
 import type { PolicyProblem } from './policy.ts';
-import { isHeaderName, parseCidr, pathTemplateOf, textMatch } from './text-match.ts';
+import { parseCidr, pathTemplateOf, textMatch } from './text-match.ts';
 import { principalsWithAliases } from './trust-domain.ts';
 
 /** What the values of a rule are read with. */

@@ -1,9 +1,10 @@
 /** [MeshConfig.extensionProviders] -> ExternalAuthorization. Source: MeshConfig.ExtensionProvider, envoyExtAuthzHttp and envoyExtAuthzGrpc. */
 import type { ExternalAuthorization } from '../ir/authorization.ts';
+import { isHeaderName } from '../ir/header-syntax.ts';
 import type { ExtAuthzHttpProvider, ExtAuthzProvider, ExtensionProvider } from '../kube/types/istio-security.ts';
 import { durationMs } from './duration.ts';
 import type { Mesh } from './mesh.ts';
-import { isHeaderName, textMatch } from './text-match.ts';
+import { textMatch } from './text-match.ts';
 
 /** Where a provider is. */
 export interface ExtAuthzTarget {

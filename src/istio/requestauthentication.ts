@@ -4,13 +4,13 @@
  * A rule that cannot be read, or whose keys cannot be had, believes no token: it fails closed.
  * Source of the semantics: Istio, RequestAuthentication.
  */
+import { isHeaderName } from '../ir/header-syntax.ts';
 import type { JwtAuthentication, JwtProvider } from '../ir/jwt.ts';
 import { type ObjectRef, describeRef } from '../ir/object-ref.ts';
 import type { ConditionsReport } from '../ir/report.ts';
 import type { JWTRule, RequestAuthentication } from '../kube/types/istio-security.ts';
 import { nobodysKeySet, usableKeySet } from './jwks.ts';
 import type { Mesh } from './mesh.ts';
-import { isHeaderName } from './text-match.ts';
 import { type PolicyObject, type PolicyProblem, acceptedReport, describeProblems, oldestFirst, policyObject } from './policy.ts';
 import { parseTargets } from './policy-target.ts';
 

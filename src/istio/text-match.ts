@@ -43,8 +43,3 @@ export function pathTemplateOf(path: string): 'plain' | 'template' | 'invalid' {
   }
   return 'template';
 }
-
-/** A token of RFC 9110. */
-export function isHeaderName(text: string): boolean {
-  return /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(text);
-}
