@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { runController } from './controller.ts';
 import { runLocal } from './local.ts';
-import { identityRootsFile, identityTokenFile } from '../deploy/identity-agent.ts';
+import { identityRevokedFile, identityRootsFile, identityTokenFile } from '../deploy/identity-agent.ts';
 import { identityFolder } from '../ir/mesh-identity.ts';
 import { runAgent } from './identity/agent.ts';
 import { createLogger } from './log.ts';
@@ -74,6 +74,7 @@ async function agent(): Promise<void> {
     authority: { address, clusterId },
     tokenFile: identityTokenFile,
     rootsFile: identityRootsFile,
+    revokedFile: identityRevokedFile,
     folder: identityFolder,
     log: createLogger(level),
   });

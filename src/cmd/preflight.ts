@@ -16,7 +16,7 @@ const virtualServices: Resource = {
   namespaced: true,
 };
 
-/** What the command prints, and whether anything was found. With the kubeconfig of the environment. */
+/** What the command prints, and whether nothing was found and everything could be read. With the kubeconfig of the environment. */
 export async function runPreflight(namespace: string, istioNamespace: string): Promise<{ readonly text: string; readonly clean: boolean }> {
   const client = await kubeClient({ credentials: await defaultCredentials(), userAgent: 'kgateway-preflight' });
   try {
@@ -24,8 +24,9 @@ export async function runPreflight(namespace: string, istioNamespace: string): P
     const text = config?.data?.[meshConfigKey];
     const { rootNamespace } = (text === undefined ? undefined : parseMesh(text)) ?? defaultMesh;
     const namespaces = [...new Set([namespace, rootNamespace])];
+    const unreadable = new Set<string>();
     const lists = async <T extends KubeObject>(r: Resource<T>, of = namespaces): Promise<readonly T[]> =>
-      (await Promise.all(of.map((n) => items(client, r, n)))).flat();
+      (await Promise.all(of.map((n) => items(client, r, n, () => unreadable.add(`${r.plural}.${r.group}`))))).flat();
     const [authorization, tokens, routes] = await Promise.all([
       lists(AuthorizationPolicies),
       lists(RequestAuthentications),
@@ -33,19 +34,25 @@ export async function runPreflight(namespace: string, istioNamespace: string): P
     ]);
     const inputs = { authorizationPolicies: authorization, requestAuthentications: tokens, virtualServices: routes };
     const findings = preflight({ namespace, rootNamespace, ...inputs });
-    return { text: describeFindings(namespace, findings), clean: findings.length === 0 };
+    return { text: describeFindings(namespace, findings, [...unreadable]), clean: findings.length === 0 && unreadable.size === 0 };
   } finally {
     await client.close();
   }
 }
 
 /** Kinds that are not installed have no objects. */
-async function items<T extends KubeObject>(client: KubeClient, r: Resource<T>, namespace: string): Promise<readonly T[]> {
+async function items<T extends KubeObject>(
+  client: KubeClient,
+  r: Resource<T>,
+  namespace: string,
+  forbidden: () => void,
+): Promise<readonly T[]> {
   try {
     return (await client.list(r, { namespace })).items;
   } catch (error) {
-    // Inside the cluster the controller may not read what it does not serve.
-    if (isNotFound(error) || (r === virtualServices && error instanceof ApiError && error.status === 403)) return [];
-    throw error;
+    if (isNotFound(error)) return [];
+    if (!(error instanceof ApiError) || error.status !== 403) throw error;
+    forbidden();
+    return [];
   }
 }

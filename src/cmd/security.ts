@@ -90,7 +90,7 @@ export function secured(
   const serviceScopes = map(g, api.serviceScopes, { name: 'AuthorizedServiceScopes' }, authorized);
   const waypointListeners = map(g, api.waypointListeners, { name: 'AuthorizedWaypointListeners' }, (ctx, listener) => ({
     ...listener,
-    ...(listener.hbone && { trustDomains: trustDomainsOf(ctx.fetchOne(mesh, meshKey)) }),
+    ...((listener.hbone || listener.clientCertHeader) && { trustDomains: trustDomainsOf(ctx.fetchOne(mesh, meshKey)) }),
     tcp: listener.tcp.map((service) => authorized(ctx, service)),
   }));
 

@@ -1,7 +1,7 @@
 /**
  * What a waypoint that ends HBONE has beside Envoy: an agent that keeps its certificate.
  *
- *   projected token, ConfigMap istio-ca-root-cert ─> agent ─> folder in memory ─> Envoy
+ *   projected token, ConfigMaps istio-ca-root-cert and istio-ca-crl ─> agent ─> folder in memory ─> Envoy
  *
  * It is a sidecar in Kubernetes' sense (an init container that stays): Envoy starts after its first certificate, and ends before it.
  */
@@ -15,13 +15,15 @@ type SdsContainer = NonNullable<KubeParameters['sdsContainer']>;
 /** Answers `/ready` while there is a valid certificate. */
 export const agentPort = 15_021;
 
-/** Where the agent finds the token, and the CAs of the mesh. */
+/** Where the agent finds the token, the CAs of the mesh, and what they revoked. */
 export const identityTokenFile = '/var/run/secrets/istio-token/token';
 export const identityRootsFile = '/var/run/secrets/istio/root-cert.pem';
+export const identityRevokedFile = '/var/run/secrets/istio-crl/ca-crl.pem';
 
-/** What istiod asks of a token (audience), and the ConfigMap that it writes to every namespace. */
+/** What istiod asks of a token (audience), and the ConfigMaps that it writes to every namespace; the second where its CA has revoked anything. */
 const caAudience = 'istio-ca';
 const caConfigMap = 'istio-ca-root-cert';
+const revokedConfigMap = 'istio-ca-crl';
 const tokenSeconds = 43_200;
 
 /** What the controller says about agents. */
@@ -42,6 +44,7 @@ export const identityVolumes: readonly Volume[] = [
     projected: { sources: [{ serviceAccountToken: { path: 'token', audience: caAudience, expirationSeconds: tokenSeconds } }] },
   },
   { name: 'istio-ca', configMap: { name: caConfigMap } },
+  { name: 'istio-ca-crl', configMap: { name: revokedConfigMap, optional: true } },
 ];
 
 /** Where Envoy reads. */
@@ -72,6 +75,7 @@ export function identityAgent(settings: IdentityAgentSettings, p: SdsContainer =
       { name: 'workload-identity', mountPath: identityFolder },
       { name: 'istio-token', mountPath: '/var/run/secrets/istio-token', readOnly: true },
       { name: 'istio-ca', mountPath: '/var/run/secrets/istio', readOnly: true },
+      { name: 'istio-ca-crl', mountPath: '/var/run/secrets/istio-crl', readOnly: true },
     ],
   };
 }

@@ -102,7 +102,8 @@ function withNodePort(
 }
 
 /** The HBONE port of a waypoint: its ztunnel terminates it in the Pod's network namespace, or the proxy itself. */
-const meshPort: ServicePort = { name: 'mesh-hbone', port: hbonePort, targetPort: hbonePort, protocol: 'TCP', appProtocol: 'hbone' };
+// `istioctl analyze` knows no HBONE.
+const meshPort: ServicePort = { name: 'tcp-hbone', port: hbonePort, targetPort: hbonePort, protocol: 'TCP' };
 
 /** The listener of a waypoint is on loopback and no port of its Service: who could reach it could claim to be anybody. */
 function servicePorts(input: ProxyDeployment): readonly ServicePort[] {

@@ -25,6 +25,7 @@ import { effectivePolicies, withOwnPolicies } from '../policy/trafficpolicy/traf
 import { serviceCluster } from './service-backend.ts';
 import { type BackendTlsPolicies, passthroughCluster } from './backendtlspolicy.ts';
 import type { GatewayView } from './gateway.ts';
+import { asksForClientCertHeader } from './waypoint-class.ts';
 import { serviceEntryCluster } from './service-entry-cluster.ts';
 import { speaksHttp } from './service-parent.ts';
 import type { BindingsAt } from './l4-collections.ts';
@@ -179,6 +180,7 @@ export function serviceScopes(g: Graph, inputs: ServiceScopeInputs): WaypointCol
     return {
       scope: view.key,
       ...view.entrance,
+      ...(asksForClientCertHeader(view) && { clientCertHeader: true }),
       tcp: services.toSorted((a, b) => compareText(a.address, b.address) || a.port - b.port),
       origins: own.map((l) => ({ ...view.ref, section: l.name })),
     };

@@ -58,6 +58,13 @@ export function tunnelPort(gateway: Gateway, gatewayClass: GatewayClass): number
   return port > 0 && port < 65_536 ? port : waypointPort;
 }
 
+const clientCertAnnotation = 'ambient.istio.io/xfcc-include-client-identity';
+
+/** Whether backends are to learn the identity of clients: an annotation that the Pods get by `spec.infrastructure`, as Istio reads it. */
+export function asksForClientCertHeader({ annotations }: { readonly annotations: Readonly<Record<string, string>> }): boolean {
+  return annotations[clientCertAnnotation]?.toLowerCase() === 'true';
+}
+
 const dnsLabel = /^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/;
 
 /**

@@ -69,8 +69,10 @@ export interface WaypointListener {
   readonly port: number;
   /** True: the proxy ends HBONE itself. False: ztunnel does, and sends PROXY headers over loopback. */
   readonly hbone: boolean;
-  /** Whose certificates are taken, with `hbone`; the mesh's own first. */
+  /** Whose certificates are taken, with `hbone`; the mesh's own first. With `clientCertHeader` as well. */
   readonly trustDomains?: readonly string[];
+  /** Backends are told who the client is by `x-forwarded-client-cert`. */
+  readonly clientCertHeader?: true;
   readonly tcp: readonly TcpService[];
   /** Absent: the default. */
   readonly telemetry?: WaypointTelemetry;

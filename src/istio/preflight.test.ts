@@ -59,3 +59,9 @@ test('tokens and VirtualServices; what is printed says what to do', () => {
   );
   expect(describeFindings('demo', [])).toMatch(/^Nothing changes for the policies of namespace demo/);
 });
+
+test('what could not be read is not said to be without findings', () => {
+  const text = describeFindings('demo', [], ['virtualservices.networking.istio.io']);
+  expect(text).toMatch(/^NOT READ {2}virtualservices\.networking\.istio\.io\n.*forbidden.*\n {2}next: kubectl -n demo get virtualservices/);
+  expect(text).not.toContain('Nothing changes');
+});

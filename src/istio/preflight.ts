@@ -156,15 +156,22 @@ function needsHttp({ from = [], to = [], when = [] }: AuthorizationRule): boolea
   );
 }
 
-/** As the command prints it. */
-export function describeFindings(namespace: string, findings: readonly Finding[]): string {
+/** As the command prints it. `unreadable`: resources that could not be looked at, for want of rights. */
+export function describeFindings(namespace: string, findings: readonly Finding[], unreadable: readonly string[] = []): string {
   const peers = 'PeerAuthentication needs nothing: traffic from a waypoint is mTLS, and the ztunnel of the workload goes on to enforce it.';
-  if (findings.length === 0) return `Nothing changes for the policies of namespace ${namespace} with a waypoint.\n${peers}`;
+  if (findings.length === 0 && unreadable.length === 0)
+    return `Nothing changes for the policies of namespace ${namespace} with a waypoint.\n${peers}`;
   const lines = findings.flatMap(({ object, risk, what, next }) => [
     `${risk === 'security' ? 'SECURITY' : 'TRAFFIC '}  ${object}`,
     `  ${what}`,
     `  next: ${next}`,
     '',
   ]);
-  return [...lines, peers].join('\n');
+  const unread = unreadable.flatMap((resource) => [
+    `NOT READ  ${resource}`,
+    '  listing them is forbidden to whom this runs as',
+    `  next: kubectl -n ${namespace} get ${resource}, or run this with a kubeconfig that may; in the cluster, with waypoint.enabled=true`,
+    '',
+  ]);
+  return [...lines, ...unread, peers].join('\n');
 }

@@ -1,8 +1,9 @@
 /** The part of the ztunnel double that runs in the network namespace of a Pod; its parent tells it what to do. */
 import { execFileSync } from 'node:child_process';
 import { type ClientHttp2Session, type Http2SecureServer, type ServerHttp2Stream, constants } from 'node:http2';
-import { type Server, type Socket, connect, createServer } from 'node:net';
+import { type Server, type Socket, connect, createServer, isIPv6 } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { addAddress, addRoute } from './dual-stack.ts';
 import { type Arrival, type MeshTls, hboneServer, openHbone, openTunnel } from './hbone.ts';
 import { proxyHeader } from './proxy-header.ts';
 
@@ -16,7 +17,7 @@ export interface Via extends Place {
   readonly identities: readonly string[];
 }
 
-/** A Service port that is reached through a waypoint. */
+/** A Service port that is reached through a waypoint; without one that takes connections it is not reached. */
 export interface Capture extends Place {
   readonly via: readonly Via[];
 }
@@ -24,25 +25,30 @@ export interface Capture extends Place {
 interface Captured {
   /** The Pod's. */
   readonly address: string;
+  /** A second one, which it gets. */
+  readonly six?: string;
   readonly tls: MeshTls;
 }
 
 export type Duty =
-  | (Captured & { readonly role: 'waypoint' })
+  /** What comes in goes to this port on loopback, with a PROXY header. */
+  | (Captured & { readonly role: 'waypoint'; readonly proxyPort: number })
   /** A workload: what it sends to Services with a waypoint goes there, and it takes HBONE for itself. */
   | (Captured & { readonly role: 'workload'; readonly captures: readonly Capture[] });
 
 const hbonePort = 15_008;
-const waypointListener: Place = { address: '127.0.0.1', port: 15_088 };
 const table = 'ztunnel_double';
 
 /** By `address:port` of the Service. */
 const captured = new Map<string, { readonly server: Server; readonly port: number; capture: Capture }>();
 /** By address of the waypoint. */
 const sessions = new Map<string, Promise<ClientHttp2Session>>();
-let inbound: Http2SecureServer | undefined;
+/** By address of the Pod. */
+const inbound = new Map<string, Http2SecureServer>();
 let duty: Duty | undefined;
 let next = 0;
+
+const textOf = ({ address, port }: Place): string => (isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`);
 
 /** Both directions, each until its end. */
 function join(a: Duplex, b: Duplex): void {
@@ -67,7 +73,7 @@ function listen(server: Server | Http2SecureServer, place: Place): Promise<numbe
 
 /** A connection to a waypoint that is in use as long as it takes new tunnels. */
 function sessionTo(via: Via): Promise<ClientHttp2Session> {
-  const key = `${via.address}:${via.port}`;
+  const key = textOf(via);
   const known = sessions.get(key);
   if (known) return known;
   const opened = openHbone({ host: via.address, port: via.port }, duty?.tls ?? {}, via.identities);
@@ -80,7 +86,7 @@ function sessionTo(via: Via): Promise<ClientHttp2Session> {
 }
 
 async function capture(c: Capture): Promise<void> {
-  const key = `${c.address}:${c.port}`;
+  const key = textOf(c);
   const known = captured.get(key);
   if (known) {
     known.capture = c;
@@ -99,32 +105,41 @@ async function capture(c: Capture): Promise<void> {
       client.resetAndDestroy();
     });
   });
-  captured.set(key, { server, port: await listen(server, { address: '127.0.0.1', port: 0 }), capture: c });
+  const loopback = isIPv6(c.address) ? '::1' : '127.0.0.1';
+  if (isIPv6(c.address)) addRoute(c.address);
+  captured.set(key, { server, port: await listen(server, { address: loopback, port: 0 }), capture: c });
 }
 
 /** Replaces the rules in one transaction. */
 function redirect(): void {
-  const rules = [...captured.values()].map((c) => `ip daddr ${c.capture.address} tcp dport ${c.capture.port} redirect to :${c.port}`);
-  const lines = [
-    `table ip ${table}`,
-    `delete table ip ${table}`,
-    `table ip ${table} {`,
-    'chain output {',
-    'type nat hook output priority -100;',
-    ...rules,
-    '}',
-    '}',
-  ];
-  execFileSync('nft', ['-f', '-'], { input: `${lines.join('\n')}\n` });
+  const all = [...captured.values()];
+  const tables = ['ip', 'ip6'].flatMap((family) => {
+    const ofFamily = all.filter((c) => isIPv6(c.capture.address) === (family === 'ip6'));
+    const rules = ofFamily.map((c) => `${family} daddr ${c.capture.address} tcp dport ${c.capture.port} redirect to :${c.port}`);
+    return [
+      `table ${family} ${table}`,
+      `delete table ${family} ${table}`,
+      `table ${family} ${table} {`,
+      'chain output {',
+      'type nat hook output priority -100;',
+      ...rules,
+      '}',
+      '}',
+    ];
+  });
+  execFileSync('nft', ['-f', '-'], { input: `${tables.join('\n')}\n` });
 }
 
 /** What ztunnel does with a tunnel that comes in. */
 function accept(stream: ServerHttp2Stream, arrival: Arrival): void {
   const at = arrival.authority.lastIndexOf(':');
   const asked = { address: arrival.authority.slice(0, at).replace(/^\[|\]$/g, ''), port: Number(arrival.authority.slice(at + 1)) };
-  const isWaypoint = duty?.role === 'waypoint';
-  if (!isWaypoint && asked.address !== duty?.address) return stream.respond({ ':status': 400 }, { endStream: true });
-  const to = isWaypoint ? waypointListener : asked;
+  const proxyPort = duty?.role === 'waypoint' ? duty.proxyPort : undefined;
+  const isWaypoint = proxyPort !== undefined;
+  const isOwn = asked.address === duty?.address || asked.address === duty?.six;
+  if (!isWaypoint && !isOwn) return stream.respond({ ':status': 400 }, { endStream: true });
+  // Loopback of the family of the address that was dialled.
+  const to = isWaypoint ? { address: isIPv6(arrival.remote.address) ? '::1' : '127.0.0.1', port: proxyPort } : asked;
   const up: Socket = connect({ host: to.address, port: to.port, allowHalfOpen: true }, () => {
     if (isWaypoint) up.write(proxyHeader({ source: arrival.remote, destination: asked, principal: arrival.peer }));
     stream.respond({ ':status': 200 });
@@ -138,18 +153,25 @@ function accept(stream: ServerHttp2Stream, arrival: Arrival): void {
 
 async function perform(now: Duty): Promise<void> {
   duty = now;
-  if (inbound) inbound.setSecureContext(now.tls);
-  else await listen((inbound = hboneServer(now.tls, accept)), { address: now.address, port: hbonePort });
+  for (const address of [now.address, ...(now.six === undefined ? [] : [now.six])]) {
+    const known = inbound.get(address);
+    known?.setSecureContext(now.tls);
+    if (known) continue;
+    if (address === now.six) addAddress(address);
+    const server = hboneServer(now.tls, accept);
+    await listen(server, { address, port: hbonePort });
+    inbound.set(address, server);
+  }
   process.send?.('listening');
-  if (now.role === 'waypoint') return;
-  const wanted = new Set(now.captures.map((c) => `${c.address}:${c.port}`));
-  for (const c of now.captures) await capture(c);
+  const captures = now.role === 'waypoint' ? [] : now.captures;
+  const wanted = new Set(captures.map(textOf));
+  for (const c of captures) await capture(c);
   for (const [key, { server }] of captured) {
     if (wanted.has(key)) continue;
     server.close();
     captured.delete(key);
   }
-  const waypoints = new Set(now.captures.flatMap((c) => c.via.map((v) => `${v.address}:${v.port}`)));
+  const waypoints = new Set(captures.flatMap((c) => c.via.map(textOf)));
   for (const [key, session] of sessions) {
     if (waypoints.has(key)) continue;
     sessions.delete(key);

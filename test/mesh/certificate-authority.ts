@@ -17,7 +17,13 @@ export interface MeshCa {
   /** A certificate for a SPIFFE identity, and its key. */
   issue(identity: string, lifetimeSeconds?: number, dnsNames?: readonly string[]): Promise<KeyPair>;
   /** A CSR's key certified. */
+<<<<<<< HEAD
   certify(publicKey: x509.PublicKey, identity: string, lifetimeSeconds: number): Promise<string>;
+=======
+  certify(publicKey: x509.PublicKey, identity: string, lifetimeSeconds: number, dnsNames?: readonly string[]): Promise<string>;
+  /** The list of certificates that are not to be taken any more, PEM. */
+  revoke(...certificates: readonly string[]): Promise<string>;
+>>>>>>> b8516b6 (Waypoints: certificates of a CA that grants less, revoked ones, post-quantum keys, x-forwarded-client-cert; the ztunnel double goes by what istiod publishes)
 }
 
 /** Makes a CA with a root of its own. */
@@ -29,11 +35,31 @@ export async function meshCa(name = 'mesh'): Promise<MeshCa> {
     lifetimeSeconds,
   });
   return {
+<<<<<<< HEAD
     root: authority.pem,
     certify: (publicKey, identity, lifetimeSeconds) => authority.certify(publicKey, fields(identity, lifetimeSeconds)),
     issue: async (identity, lifetimeSeconds = 3600, dnsNames = []) => {
       const { certificate: cert, privateKey: key } = await authority.issueWith(fields(identity, lifetimeSeconds, dnsNames));
       return { cert, key };
+=======
+    root: root.toString('pem'),
+    certify,
+    revoke: async (...certificates) => {
+      const { notBefore, notAfter } = period(3600);
+      const revoked = certificates.map((pem) => ({
+        serialNumber: new x509.X509Certificate(pem).serialNumber,
+        revocationDate: notBefore,
+        // Without a reason there would be an empty list of extensions, which Envoy does not read.
+        reason: x509.X509CrlReason.keyCompromise,
+      }));
+      const list = { issuer: root.subject, thisUpdate: notBefore, nextUpdate: notAfter, entries: revoked };
+      const crl = await x509.X509CrlGenerator.create({ ...list, signingKey: keys.privateKey as never, signingAlgorithm: algorithm });
+      return x509.PemConverter.encode(crl.rawData, 'X509 CRL');
+    },
+    issue: async (identity, lifetimeSeconds = 3600) => {
+      const own = await generateKeys();
+      return { cert: await certify(own.publicKey as never, identity, lifetimeSeconds), key: await keyPem(own.privateKey) };
+>>>>>>> b8516b6 (Waypoints: certificates of a CA that grants less, revoked ones, post-quantum keys, x-forwarded-client-cert; the ztunnel double goes by what istiod publishes)
     },
   };
 }
@@ -48,14 +74,40 @@ export interface CaServer {
 /** The name that the server's certificate bears. */
 export const caServerName = 'istiod.istio-system.svc';
 
+<<<<<<< HEAD
 /** Serves a CA on loopback. `lifetimeSeconds` is what it grants; a function that throws refuses. */
 export async function serveCa(ca: MeshCa, o: { readonly trustDomain?: string; readonly lifetimeSeconds: () => number }): Promise<CaServer> {
   const own = await ca.issue('spiffe://cluster.local/ns/istio-system/sa/istiod', 3600, [caServerName]);
   const credentials = ServerCredentials.createSsl(null, [{ cert_chain: Buffer.from(own.cert), private_key: Buffer.from(own.key) }]);
+=======
+export interface CaServerOptions {
+  readonly trustDomain?: string;
+  /** What it grants; a function that throws refuses. */
+  readonly lifetimeSeconds: () => number;
+  /** Who asks for longer is refused, as by istiod; who names no time is not. */
+  readonly longestSeconds?: () => number;
+}
+
+class TooLong extends Error {}
+
+interface CsrMessage {
+  readonly csr: string;
+  readonly validity_duration?: unknown;
+}
+
+/** Serves a CA on loopback. */
+export async function serveCa(ca: MeshCa, o: CaServerOptions): Promise<CaServer> {
+  const own = await generateKeys();
+  const cert = await ca.certify(own.publicKey as never, 'spiffe://cluster.local/ns/istio-system/sa/istiod', 3600, [caServerName]);
+  const credentials = ServerCredentials.createSsl(null, [
+    { cert_chain: Buffer.from(cert), private_key: Buffer.from(await keyPem(own.privateKey)) },
+  ]);
+>>>>>>> b8516b6 (Waypoints: certificates of a CA that grants less, revoked ones, post-quantum keys, x-forwarded-client-cert; the ztunnel double goes by what istiod publishes)
   let issued = 0;
-  const answer = async (call: ServerUnaryCall<{ csr: string }, object>): Promise<object> => {
+  const answer = async (call: ServerUnaryCall<CsrMessage, object>): Promise<object> => {
     const token = String(call.metadata.get('authorization')[0] ?? '').replace(/^Bearer /, '');
     const csr = new x509.Pkcs10CertificateRequest(call.request.csr);
+    if (Number(call.request.validity_duration ?? 0) > (o.longestSeconds?.() ?? Infinity)) throw new TooLong('requested TTL is too long');
     if (!(await csr.verify())) throw new Error('the CSR is not signed by its key');
     const leaf = await ca.certify(csr.publicKey, `spiffe://${o.trustDomain ?? 'cluster.local'}/${token}`, o.lifetimeSeconds());
     issued++;
@@ -76,10 +128,13 @@ export async function serveCa(ca: MeshCa, o: { readonly trustDomain?: string; re
       },
     },
     {
-      CreateCertificate: (call: ServerUnaryCall<{ csr: string }, object>, callback: sendUnaryData<object>) => {
+      CreateCertificate: (call: ServerUnaryCall<CsrMessage, object>, callback: sendUnaryData<object>) => {
         // gRPC takes the answer by a callback.
         void (async () => {
-          const answered = await answer(call).catch((error: unknown) => ({ code: status.UNAVAILABLE, details: String(error) }));
+          const answered = await answer(call).catch((error: unknown) => ({
+            code: error instanceof TooLong ? status.INVALID_ARGUMENT : status.UNAVAILABLE,
+            details: String(error),
+          }));
           if ('details' in answered) callback(answered);
           else callback(null, answered);
         })();

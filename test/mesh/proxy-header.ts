@@ -12,16 +12,18 @@ export interface ProxyHeader {
 const signature = Buffer.from([0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a]);
 const principalType = 0xd0;
 
-/** Its bytes. Source and destination are of one family. */
+/** Its bytes. For source and destination of different families it has no addresses, as that of ztunnel. */
 export function proxyHeader({ source, destination, principal }: ProxyHeader): Buffer {
   const v6 = isIPv6(destination.address);
+  const isMixed = v6 !== isIPv6(source.address);
   const ports = Buffer.alloc(4);
   ports.writeUInt16BE(source.port, 0);
   ports.writeUInt16BE(destination.port, 2);
   const tlv =
     principal === undefined ? Buffer.alloc(0) : Buffer.concat([Buffer.from([principalType]), lengthOf(principal), Buffer.from(principal)]);
-  const body = Buffer.concat([addressBytes(source.address), addressBytes(destination.address), ports, tlv]);
-  return Buffer.concat([signature, Buffer.from([0x21, v6 ? 0x21 : 0x11]), lengthOf(body), body]);
+  const addresses = isMixed ? [] : [addressBytes(source.address), addressBytes(destination.address), ports];
+  const body = Buffer.concat([...addresses, tlv]);
+  return Buffer.concat([signature, Buffer.from([0x21, isMixed ? 0x01 : v6 ? 0x21 : 0x11]), lengthOf(body), body]);
 }
 
 function lengthOf({ length }: { readonly length: number }): Buffer {

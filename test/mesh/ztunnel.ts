@@ -4,35 +4,35 @@
  *
  *   client Pod: nft redirects connections to Services that have a waypoint ─> agent ─┬─ HBONE ─> waypoint that ends it itself
  *                                                                                    └─ HBONE ─> waypoint Pod: agent on podIP:15008 ┐
- *   127.0.0.1:15088 of the waypoint <── PROXY header: client, Service address, identity ────────────────────────────────────────────┘
+ *   loopback:15088 of the waypoint <── PROXY header: client, Service address, identity ─────────────────────────────────────────────┘
  *   any captured Pod: agent on podIP:15008 takes HBONE for the Pod
  *
- * What Envoy sees is what it sees from the real one; certificates are istiod's where there is an istiod. Which waypoint serves a Service is read from
- * the labels `istio.io/use-waypoint` and `istio.io/use-waypoint-namespace`. Captured is every Pod whose label `istio.io/dataplane-mode`, or that of its
- * namespace, is `ambient`; as istio-cni does, it is annotated.
+ * What Envoy sees is what it sees from the real one. Where there is an istiod, it decides like for the real one: certificates are its, and what it
+ * publishes to ztunnels says which Services have which waypoints, and where those take connections; else that comes from labels (routing.ts).
+ * Captured is every Pod whose label `istio.io/dataplane-mode`, or that of its namespace, is `ambient`; as istio-cni does, it is annotated. Pods
+ * get an IPv6 address once a Service with a waypoint has one: what goes to it comes from there, and arrives at the waypoint's.
  *
  *   KUBECONFIG=... node test/mesh/ztunnel.ts
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { isIPv6 } from 'node:net';
 import { join } from 'node:path';
 import { kubeClient } from '../../src/kube/client.ts';
 import { defaultCredentials } from '../../src/kube/credentials.ts';
 import { Namespaces, Pods, Services } from '../../src/kube/resources.ts';
-import type { Namespace, Pod, Service } from '../../src/kube/types/core.ts';
+import type { Namespace, Pod } from '../../src/kube/types/core.ts';
 import { keyOf } from '../../src/kube/types/meta.ts';
-import type { Capture, Duty, Via } from './agent.ts';
-import { identities, identityOf } from './identities.ts';
+import type { Capture, Duty } from './agent.ts';
+import { sixOf } from './dual-stack.ts';
+import { identities } from './identities.ts';
+import { findIstiod } from './istiod.ts';
+import { type Routing, type TakesHbone, labelRouting, publishedRouting } from './routing.ts';
+import { discoverWorkloads } from './workload-discovery.ts';
 
 const periodMs = 300;
-const tunnelPort = 15_008;
 const dataplaneMode = 'istio.io/dataplane-mode';
 const redirection = 'ambient.istio.io/redirection';
-const classLabel = 'gateway.networking.k8s.io/gateway-class-name';
-const gatewayNameLabel = 'gateway.networking.k8s.io/gateway-name';
-const useWaypoint = 'istio.io/use-waypoint';
-/** With its weight: labels and annotation of a Service; those of namespaces are not read. */
-const canary = 'istio.io/use-waypoint-canary';
 
 interface Agent {
   readonly process: ChildProcess;
@@ -50,21 +50,29 @@ export interface Ztunnel {
 /** Starts the double on the cluster of the kubeconfig. */
 export async function startZtunnel(kubeconfig?: string): Promise<Ztunnel> {
   const client = await kubeClient({ credentials: await defaultCredentials(kubeconfig), userAgent: 'ztunnel-double' });
-  const certificates = await identities(client);
+  const istiod = await findIstiod(client);
+  const certificates = await identities(istiod);
+  const published = istiod && (await discoverWorkloads(istiod));
   const agents = new Map<string, Agent>();
 
   async function sync(): Promise<void> {
-    const [pods, services, namespaces] = await Promise.all([client.list(Pods), client.list(Services), client.list(Namespaces)]);
-    const { tasks, waypoints } = tasksOf(pods.items, namespaces.items, (uid) => agents.get(uid)?.listening === true);
-    const labelsOf = new Map(namespaces.items.map((n) => [n.metadata.name, n.metadata.labels ?? {}]));
-    const captures = services.items.flatMap((s) => capturesOf(s, labelsOf.get(s.metadata.namespace ?? '') ?? {}, waypoints));
-    const uids = new Set(tasks.map((t) => t.pod.metadata.uid));
+    const [pods, namespaces] = await Promise.all([client.list(Pods), client.list(Namespaces)]);
+    const captured = capturedPods(pods.items, namespaces.items);
+    const uidAt = new Map(captured.map((c) => [c.address, c.pod.metadata.uid ?? '']));
+    const takesHbone: TakesHbone = (address) => {
+      const uid = uidAt.get(address);
+      return uid === undefined || agents.get(uid)?.listening === true;
+    };
+    const routing = published
+      ? publishedRouting(published, takesHbone)
+      : labelRouting(pods.items, namespaces.items, (await client.list(Services)).items, takesHbone);
+    const uids = new Set(captured.map((c) => c.pod.metadata.uid));
     for (const [uid, agent] of agents) {
       if (uids.has(uid) && agent.process.exitCode === null) continue;
       agent.process.kill();
       agents.delete(uid);
     }
-    const missing = tasks.filter((t) => !agents.has(t.pod.metadata.uid ?? ''));
+    const missing = captured.filter((c) => !agents.has(c.pod.metadata.uid ?? ''));
     const places = missing.length > 0 ? networkNamespaces() : new Map<string, number>();
     for (const { pod, address } of missing) {
       const pid = places.get(address);
@@ -73,16 +81,19 @@ export async function startZtunnel(kubeconfig?: string): Promise<Ztunnel> {
       agent.process.on('message', () => (agent.listening = true));
       agents.set(pod.metadata.uid ?? '', agent);
     }
-    await Promise.all(tasks.map((task) => tell(task, captures)));
+    const dual = dualStack(routing.captures, uidAt);
+    await Promise.all(captured.map((c) => tell(c, routing, dual)));
   }
 
   /** Tells an agent what to do, and the cluster that the Pod is captured. */
-  async function tell({ pod, address, role }: Task, captures: readonly Capture[]): Promise<void> {
+  async function tell({ pod, address }: CapturedPod, { proxyPortOf }: Routing, { captures, isDual }: DualStack): Promise<void> {
     const agent = agents.get(pod.metadata.uid ?? '');
     if (!agent) return;
     const { namespace = '', annotations } = pod.metadata;
     const tls = await certificates.of(namespace, pod.spec.serviceAccountName ?? 'default');
-    const duty: Duty = role === 'waypoint' ? { role, address, tls } : { role, address, tls, captures };
+    const own = { address, ...(isDual && { six: sixOf(address) }), tls };
+    const proxyPort = proxyPortOf(address);
+    const duty: Duty = proxyPort === undefined ? { role: 'workload', ...own, captures } : { role: 'waypoint', ...own, proxyPort };
     const text = JSON.stringify(duty);
     if (agent.duty !== text && agent.process.connected) {
       agent.duty = text;
@@ -97,6 +108,7 @@ export async function startZtunnel(kubeconfig?: string): Promise<Ztunnel> {
     sync,
     stop: () => {
       for (const { process: agent } of agents.values()) agent.kill();
+      published?.stop();
       void client.close();
     },
   };
@@ -108,64 +120,37 @@ function startAgent(pid: number): ChildProcess {
   return spawn('nsenter', args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
 }
 
-interface Task {
+interface CapturedPod {
   readonly pod: Pod;
   readonly address: string;
-  readonly role: Duty['role'];
 }
 
-/** Waypoints that ztunnel would send to, and all captured Pods. */
-function tasksOf(
-  pods: readonly Pod[],
-  namespaces: readonly Namespace[],
-  listening: (uid: string) => boolean,
-): { readonly tasks: readonly Task[]; readonly waypoints: Waypoints } {
+/** A Pod that ends keeps its ztunnel to the end. */
+function capturedPods(pods: readonly Pod[], namespaces: readonly Namespace[]): readonly CapturedPod[] {
   const labelsOf = new Map(namespaces.map((n) => [n.metadata.name, n.metadata.labels ?? {}]));
-  const waypoints = new Map<string, Via[]>();
-  const tasks: Task[] = [];
-  for (const pod of pods) {
+  return pods.flatMap((pod) => {
     const address = pod.status?.podIP;
-    const { namespace = '', labels = {}, uid = '', deletionTimestamp } = pod.metadata;
-    if (pod.status?.phase !== 'Running' || !address) continue;
+    const { namespace = '', labels = {} } = pod.metadata;
     const mode = labels[dataplaneMode] ?? labelsOf.get(namespace)?.[dataplaneMode];
-    const isWaypoint = labels[classLabel]?.includes('waypoint') === true;
-    const ready = pod.status.conditions?.some((c) => c.type === 'Ready' && c.status === 'True');
-    // The real one listens before the Pod's containers start.
-    const takesHbone = mode !== 'ambient' || listening(uid);
-    if (isWaypoint && ready && takesHbone && !deletionTimestamp) {
-      const key = `${namespace}/${labels[gatewayNameLabel]}`;
-      const via = { address, port: tunnelPort, identities: [identityOf(namespace, pod.spec.serviceAccountName ?? 'default')] };
-      waypoints.set(key, [...(waypoints.get(key) ?? []), via]);
-    }
-    // A Pod that ends keeps its ztunnel to the end.
-    if (mode === 'ambient') tasks.push({ pod, address, role: isWaypoint ? 'waypoint' : 'workload' });
-  }
-  return { tasks, waypoints };
+    return pod.status?.phase === 'Running' && address && mode === 'ambient' ? [{ pod, address }] : [];
+  });
 }
 
-type Waypoints = ReadonlyMap<string, readonly Via[]>;
-
-function capturesOf(service: Service, ofNamespace: Record<string, string>, waypoints: Waypoints): Capture[] {
-  const { namespace = '', labels = {}, annotations = {} } = service.metadata;
-  const from = labels[useWaypoint] === undefined ? ofNamespace : labels;
-  const name = from[useWaypoint];
-  const address = service.spec.clusterIP;
-  if (name === undefined || name === 'none' || !address || address === 'None' || address.includes(':')) return [];
-  const primary = waypoints.get(`${from[`${useWaypoint}-namespace`] ?? namespace}/${name}`);
-  // As istiod does: without a waypoint that is ready, the Service is reached directly.
-  if (!primary) return [];
-  const second = waypoints.get(`${labels[`${canary}-namespace`] ?? namespace}/${labels[canary]}`);
-  const via = second ? weighted(primary, second, Number(annotations[`${canary}-weight`] ?? 0)) : primary;
-  return (service.spec.ports ?? []).filter((p) => (p.protocol ?? 'TCP') === 'TCP').map(({ port }) => ({ address, port, via }));
+interface DualStack {
+  readonly captures: readonly Capture[];
+  /** Captured Pods have an IPv6 address as well. */
+  readonly isDual: boolean;
 }
 
-/** Connections take these in turn: `percent` of them go to the second waypoint, in steps of five. */
-function weighted(first: readonly Via[], second: readonly Via[], percent: number): readonly Via[] {
-  const share = Math.round(percent / 5);
-  return Array.from({ length: 20 * first.length * second.length }, (_, i) => {
-    const side = (i * share) % 20 < share ? second : first;
-    return side[Math.floor(i / 20) % side.length];
-  }).filter((v) => v !== undefined);
+/** What goes to an IPv6 address takes IPv6 all the way to the ztunnel of a waypoint. */
+function dualStack(captures: readonly Capture[], uidAt: ReadonlyMap<string, string>): DualStack {
+  const isDual = captures.some((c) => isIPv6(c.address));
+  if (!isDual) return { captures, isDual };
+  const sixth = (c: Capture): Capture => ({
+    ...c,
+    via: c.via.map((v) => (uidAt.has(v.address) ? { ...v, address: sixOf(v.address) } : v)),
+  });
+  return { captures: captures.map((c) => (isIPv6(c.address) ? sixth(c) : c)), isDual };
 }
 
 /** A process in the network namespace of each Pod, by address of the Pod. */

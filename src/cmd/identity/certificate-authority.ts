@@ -1,6 +1,6 @@
 /** Istio's CA over gRPC (istio.v1.auth.IstioCertificateService): a CSR for a chain; who we are says our ServiceAccount token. */
 import { webcrypto } from 'node:crypto';
-import { Client, Metadata, credentials } from '@grpc/grpc-js';
+import { Client, Metadata, type ServiceError, credentials, status } from '@grpc/grpc-js';
 import { Field, Root, Type } from 'protobufjs';
 import { generateKeys, keyAlgorithm, privateKeyPem, x509 } from '../x509.ts';
 
@@ -17,7 +17,7 @@ export interface CertificateRequest {
   /** CAs that may have signed its certificate, PEM. */
   readonly roots: string;
   readonly token: string;
-  /** How long the certificate is to be valid, in seconds; the CA decides. */
+  /** How long the certificate is to be valid, in seconds; the CA decides, and where that is too long to it, takes its own default. */
   readonly lifetimeSeconds: number;
 }
 
@@ -46,7 +46,12 @@ const deadlineMs = 10_000;
 export async function requestCertificate(authority: CertificateAuthority, request: CertificateRequest): Promise<IssuedCertificate> {
   const keys = await generateKeys();
   const csr = await x509.Pkcs10CertificateRequestGenerator.create({ keys: keys as never, signingAlgorithm: keyAlgorithm });
-  const chain = await createCertificate(authority, request, csr.toString('pem'));
+  const ask = (lifetimeSeconds: number) => createCertificate(authority, { ...request, lifetimeSeconds }, csr.toString('pem'));
+  const chain = await ask(request.lifetimeSeconds).catch((error: ServiceError) => {
+    // istiod refuses what is longer than its MAX_WORKLOAD_CERT_TTL, and grants its default to who names nothing.
+    if (error.code !== status.INVALID_ARGUMENT) throw error;
+    return ask(0);
+  });
   const [first = ''] = chain;
   const leaf = new x509.X509Certificate(first);
   const own = Buffer.from(await webcrypto.subtle.exportKey('spki', keys.publicKey));

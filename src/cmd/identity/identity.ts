@@ -1,7 +1,8 @@
 /**
  * The certificate of a proxy in the mesh, and the CAs that it trusts, as files that Envoy reads.
  *
- *   ServiceAccount token, CAs (ConfigMap istio-ca-root-cert) ─> CSR ─> CA of Istio ─> default.json, ROOTCA.json in a folder
+ *   ServiceAccount token, CAs (ConfigMap istio-ca-root-cert) ─> CSR ─> CA of Istio ─> default.json ┐
+ *                         CAs, revocations (ConfigMap istio-ca-crl) ────────────────> ROOTCA.json ┴─> a folder
  *
  * Renewed at about half of its life, and at once when the CAs change. While the CA is away the current one stays in use.
  */
@@ -16,6 +17,8 @@ export interface IdentityOptions {
   /** The kubelet writes it anew before it ends, so it is read each time. */
   readonly tokenFile: string;
   readonly rootsFile: string;
+  /** Lists of certificates that were revoked, PEM: one of each CA, or nobody's certificate is taken. It need not exist. */
+  readonly revokedFile?: string;
   /** Where the files go. */
   readonly folder: string;
   readonly lifetimeSeconds?: number;
@@ -43,8 +46,9 @@ export function keepIdentity(o: IdentityOptions): Identity {
   let wake = new AbortController();
   let current: IssuedCertificate | undefined;
 
-  const rootsChanged = (): void => wake.abort();
-  watchFile(o.rootsFile, { interval: o.pollMs ?? 5000, persistent: false }, rootsChanged);
+  const trustFiles = [o.rootsFile, ...(o.revokedFile === undefined ? [] : [o.revokedFile])];
+  const trustChanged = (): void => wake.abort();
+  for (const file of trustFiles) watchFile(file, { interval: o.pollMs ?? 5000, persistent: false }, trustChanged);
 
   const loop = (async () => {
     let failures = 0;
@@ -52,11 +56,14 @@ export function keepIdentity(o: IdentityOptions): Identity {
       wake = new AbortController();
       try {
         const roots = readFileSync(o.rootsFile, 'utf8');
-        writeSecret(o.folder, trustSecret, { validation_context: { trusted_ca: { inline_string: roots } } });
+        const revoked = o.revokedFile === undefined ? undefined : readOrUndefined(o.revokedFile);
+        // Envoy refuses what is no list, and goes on with what it has.
+        const crl = revoked?.trim() && { crl: inline(revoked) };
+        writeSecret(o.folder, trustSecret, { validation_context: { trusted_ca: inline(roots), ...crl } });
         const token = readFileSync(o.tokenFile, 'utf8').trim();
         const issued = await requestCertificate(o.authority, { roots, token, lifetimeSeconds: o.lifetimeSeconds ?? day });
         writeSecret(o.folder, identitySecret, {
-          tls_certificate: { certificate_chain: { inline_string: issued.chain }, private_key: { inline_string: issued.privateKey } },
+          tls_certificate: { certificate_chain: inline(issued.chain), private_key: inline(issued.privateKey) },
         });
         current = issued;
         failures = 0;
@@ -74,7 +81,7 @@ export function keepIdentity(o: IdentityOptions): Identity {
     valid: () => current !== undefined && current.notAfter > Date.now(),
     stop: async () => {
       end.abort();
-      unwatchFile(o.rootsFile, rootsChanged);
+      for (const file of trustFiles) unwatchFile(file, trustChanged);
       await loop;
     },
   };
@@ -87,6 +94,11 @@ export function renewalMillis(notAfter: number, now: number, random: () => numbe
 
 /** What setTimeout takes at most. */
 const longestTimer = 2 ** 31 - 1;
+
+/** As bytes: istioctl does not look at text. */
+function inline(pem: string): { readonly inline_bytes: string } {
+  return { inline_bytes: Buffer.from(pem).toString('base64') };
+}
 
 /** Envoy reads a file when another is moved in its place, and so never half of one. Only it and we mount the folder. */
 function writeSecret(folder: string, name: string, secret: object): void {

@@ -21,6 +21,7 @@ import {
   type Listener,
   type SdsSecretConfig,
   SubjectAltNameMatcher_SanType as SanType,
+  type TlsParameters,
   TlsParameters_TlsProtocol as TlsProtocol,
   type TransportSocket,
   any,
@@ -41,6 +42,16 @@ export const hboneHttp2: Http2ProtocolOptions = {
   connection_keepalive: { interval: { seconds: 10 }, timeout: { seconds: 20 } },
 };
 
+/**
+ * Agreement on keys that a quantum computer does not undo comes first, where the other side knows it: a mesh with COMPLIANCE_POLICY=pqc takes nothing
+ * else.
+ */
+const tlsParameters: TlsParameters = {
+  tls_minimum_protocol_version: TlsProtocol.TLSv1_2,
+  tls_maximum_protocol_version: TlsProtocol.TLSv1_3,
+  ecdh_curves: ['X25519MLKEM768', 'X25519', 'P-256'],
+};
+
 /** Our certificate, and who is of the mesh: its CAs signed, for one of its trust domains. */
 export function hboneTls(trustDomains: readonly string[], folder: string): CommonTlsContext {
   const secret = (name: string): SdsSecretConfig => ({
@@ -49,7 +60,7 @@ export function hboneTls(trustDomains: readonly string[], folder: string): Commo
   });
   return {
     alpn_protocols: ['h2'],
-    tls_params: { tls_minimum_protocol_version: TlsProtocol.TLSv1_2, tls_maximum_protocol_version: TlsProtocol.TLSv1_3 },
+    tls_params: tlsParameters,
     tls_certificate_sds_secret_configs: [secret(identitySecret)],
     combined_validation_context: {
       default_validation_context: {

@@ -5,12 +5,11 @@
  *               ├─ for one of unknown protocol ─────> its chain, which passes it on to where that is found out (waypoint-detect.ts)
  *               └─ anything else ───────────────────> HTTP: scopes by address and port
  */
-import { type WaypointTelemetry, defaultTelemetry } from '../../ir/telemetry.ts';
 import type { TcpService, WaypointListener } from '../../ir/waypoint.ts';
 import type { ConfigListenerFilter, FilterChain, Listener } from '../proto/index.ts';
 import { connectionLogs, httpChainName, sourceFacts } from './istio-metrics.ts';
-import { waypointHttpFilter } from './waypoint-http.ts';
 import { detectListenerName, detectedServiceChain } from './waypoint-detect.ts';
+import { type WaypointHttp, waypointHttp, waypointHttpFilter } from './waypoint-http.ts';
 import { clustersOfService, constantChain, distinct, rangeGuards, tcpServiceChain, tlsListenerName } from './waypoint-tcp.ts';
 
 /** How a connection says who its client is: a SPIFFE identity, or nothing. */
@@ -23,14 +22,16 @@ export interface ClientIdentity {
 
 /** The chains of the listener, and what tells of its connections. */
 export function waypointChains(
-  { tcp, telemetry = defaultTelemetry }: Pick<WaypointListener, 'tcp' | 'telemetry'>,
+  listener: WaypointListener,
   identity: ClientIdentity,
 ): Pick<Listener, 'filter_chains' | 'default_filter_chain' | 'access_log'> {
+  const { tcp } = listener;
+  const http = waypointHttp(listener);
   return {
     // Only chains come and go: whatever else changes of a listener closes every connection through it.
-    filter_chains: [constantChain, ...rangeGuards(tcp), ...tcp.map((service) => serviceChain(service, identity, telemetry))],
-    default_filter_chain: httpChain(identity, telemetry),
-    access_log: connectionLogs(telemetry),
+    filter_chains: [constantChain, ...rangeGuards(tcp), ...tcp.map((service) => serviceChain(service, identity, http))],
+    default_filter_chain: httpChain(identity, http),
+    access_log: connectionLogs(http.telemetry),
   };
 }
 
@@ -41,11 +42,11 @@ export function clustersOfChains({ tcp }: Pick<WaypointListener, 'tcp'>): readon
   );
 }
 
-function serviceChain(service: TcpService, identity: ClientIdentity, telemetry: WaypointTelemetry): FilterChain {
-  return service.detect ? detectedServiceChain(service, identity) : tcpServiceChain(service, identity, telemetry);
+function serviceChain(service: TcpService, identity: ClientIdentity, http: WaypointHttp): FilterChain {
+  return service.detect ? detectedServiceChain(service, identity) : tcpServiceChain(service, identity, http);
 }
 
 /** Takes every connection that no TCP Service asked for; where there is no Service at the address, the answer is 404. */
-function httpChain({ filters }: ClientIdentity, telemetry: WaypointTelemetry): FilterChain {
-  return { name: httpChainName, filters: [...filters, sourceFacts, waypointHttpFilter(telemetry)] };
+function httpChain({ filters }: ClientIdentity, http: WaypointHttp): FilterChain {
+  return { name: httpChainName, filters: [...filters, sourceFacts, waypointHttpFilter(http)] };
 }

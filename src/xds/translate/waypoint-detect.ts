@@ -8,7 +8,6 @@
  * Its chains are the same for all Services, except for policies about connections; what differs comes with the connection, and a Service more is one
  * small chain of the listener in front.
  */
-import { defaultTelemetry } from '../../ir/telemetry.ts';
 import type { TcpService, WaypointListener } from '../../ir/waypoint.ts';
 import {
   type Any,
@@ -26,7 +25,7 @@ import { perConnectionBuffer, tcpProxy } from './listener.ts';
 import { statedScopeKey } from './service-scope-key.ts';
 import { duration } from './values.ts';
 import type { ClientIdentity } from './waypoint-chains.ts';
-import { waypointHttpFilter } from './waypoint-http.ts';
+import { waypointHttp, waypointHttpFilter } from './waypoint-http.ts';
 import { authorizationOf, clustersOfService, distinct, matchOf, placeOf } from './waypoint-tcp.ts';
 
 /** Name of the internal listener and of the cluster that leads to it. */
@@ -65,7 +64,7 @@ export function detectedServiceChain(service: TcpService, identity: ClientIdenti
 
 /** The internal listener and the way to it. */
 export function detectListenerResources(listener: WaypointListener): readonly XdsResource[] {
-  const telemetry = listener.telemetry ?? defaultTelemetry;
+  const http = waypointHttp(listener);
   const services = listener.tcp.filter((s) => s.detect === true);
   const guarded = services.filter((s) => !isPlain(s));
   const bytes = encode('envoy.config.listener.v3.Listener', {
@@ -74,14 +73,14 @@ export function detectListenerResources(listener: WaypointListener): readonly Xd
     continue_on_listener_filters_timeout: true,
     filter_chain_matcher: chainMatcher(services),
     filter_chains: [
-      { name: httpChainName, filters: [sourceFacts, waypointHttpFilter(telemetry, statedScopeKey(placeState))] },
+      { name: httpChainName, filters: [sourceFacts, waypointHttpFilter(http, statedScopeKey(placeState))] },
       { name: plainChain, filters: [sourceFacts, toCluster, tcpProxy('tcp', [])] },
       ...guarded.map((service) => guardedChain(service)),
     ],
     // For a Service of which the listener in front has heard a moment before this one.
     default_filter_chain: { name: closedChain, filters: [tcpProxy('none', [])] },
     per_connection_buffer_limit_bytes: perConnectionBuffer,
-    access_log: connectionLogs(telemetry),
+    access_log: connectionLogs(http.telemetry),
   });
   const resource = { scope: listener.scope, name: detectListenerName, origins: listener.origins };
   const clusters = distinct(guarded.flatMap(clustersOfService));

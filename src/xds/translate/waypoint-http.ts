@@ -1,18 +1,32 @@
 /** The HTTP filter of a waypoint's chains: requests find their scope by the address that the connection asks for. */
-import type { WaypointTelemetry } from '../../ir/telemetry.ts';
-import type { ConfigListenerFilter } from '../proto/index.ts';
+import { type WaypointTelemetry, defaultTelemetry } from '../../ir/telemetry.ts';
+import type { WaypointListener } from '../../ir/waypoint.ts';
+import type { ConfigListenerFilter, HttpFilter } from '../proto/index.ts';
 import { fileAccessLog } from './access-log.ts';
+import { clientCertHeader } from './client-cert-header.ts';
 import { requestMetrics } from './istio-metrics.ts';
 import { connectionManager, managerFilter } from './listener.ts';
 import { destinationScopeKey, serviceScopedRoutes } from './service-scope-key.ts';
+
+/** What the HTTP filters of all chains of a waypoint have in common. */
+export interface WaypointHttp {
+  readonly telemetry: WaypointTelemetry;
+  /** Before all other filters. */
+  readonly first: readonly HttpFilter[];
+}
+
+/** The same, of a listener. */
+export function waypointHttp(listener: WaypointListener): WaypointHttp {
+  return { telemetry: listener.telemetry ?? defaultTelemetry, first: clientCertHeader(listener) };
+}
 
 /**
  * What a proxy before us said about the client is believed: behind an ingress, `X-Forwarded-Proto` stays `https`, and `remote.ip` of policies is the
  * address that the ingress saw. `key` is of the scopes of all connections where it is not the address that they ask for.
  */
-export function waypointHttpFilter(telemetry: WaypointTelemetry, key = destinationScopeKey): ConfigListenerFilter {
+export function waypointHttpFilter({ telemetry, first }: WaypointHttp, key = destinationScopeKey): ConfigListenerFilter {
   return managerFilter({
-    ...connectionManager(serviceScopedRoutes, key),
+    ...connectionManager(serviceScopedRoutes, key, first),
     xff_num_trusted_hops: 1,
     access_log: [...requestMetrics(telemetry), ...telemetry.accessLogs.map(fileAccessLog)],
   });

@@ -10,7 +10,7 @@
  */
 import { wildcardHost } from '../../ir/names.ts';
 import { compareText } from '../../ir/precedence.ts';
-import { type WaypointTelemetry, defaultTelemetry } from '../../ir/telemetry.ts';
+import { defaultTelemetry } from '../../ir/telemetry.ts';
 import type { TcpService, TlsBranch, WaypointListener } from '../../ir/waypoint.ts';
 import { type CidrRange, type ConfigListenerFilter, type FilterChain, any, encode } from '../proto/index.ts';
 import { TypeUrl, type XdsResource, resourceOf } from '../resource.ts';
@@ -21,7 +21,7 @@ import { tcpProxy, tlsInspector } from './listener.ts';
 import { askedCluster, networkRbacFilters } from './network-rbac.ts';
 import { serviceScopeKey } from './service-scope-key.ts';
 import type { ClientIdentity } from './waypoint-chains.ts';
-import { waypointHttpFilter } from './waypoint-http.ts';
+import { type WaypointHttp, waypointHttpFilter } from './waypoint-http.ts';
 
 /** Name of the internal listener and of the cluster that leads to it. */
 export const tlsListenerName = 'waypoint-tls';
@@ -37,12 +37,12 @@ export const constantChain: FilterChain = {
 };
 
 /** The chain of a Service in the listener of the waypoint. */
-export function tcpServiceChain(service: TcpService, identity: ClientIdentity, telemetry: WaypointTelemetry): FilterChain {
+export function tcpServiceChain(service: TcpService, identity: ClientIdentity, http: WaypointHttp): FilterChain {
   return {
     name: `${service.http ? `${httpChainName}|` : service.tls.length > 0 ? passedOnPrefix : ''}${placeOf(service)}`,
     filter_chain_match: matchOf(service),
     filters: service.http
-      ? [...identity.filters, sourceFacts, waypointHttpFilter(telemetry, serviceScopeKey(service.address, service.port))]
+      ? [...identity.filters, sourceFacts, waypointHttpFilter(http, serviceScopeKey(service.address, service.port))]
       : service.tls.length > 0
         ? [connectionFacts(identity), tcpProxy('tls', [{ cluster: tlsListenerName, weight: 1 }])]
         : [...identity.filters, sourceFacts, ...authorizationOf(service), tcpProxy('tcp', service.backends)],

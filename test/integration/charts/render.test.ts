@@ -207,13 +207,15 @@ describe('rights', () => {
       'horizontalpodautoscalers.autoscaling': ['create', 'delete', 'get', 'patch'],
       'poddisruptionbudgets.policy': ['create', 'delete', 'get', 'patch'],
       'tokenreviews.authentication.k8s.io': ['create'],
+      'virtualservices.networking.istio.io': ['list'],
     });
   });
 
   test('without waypoints and inference leave Pods, the mesh and InferencePools alone', async () => {
     const rules = (await render()).find((o) => o.kind === 'ClusterRole')?.rules ?? [];
     const names = Object.keys(rights(rules));
-    expect([...watchedForWaypoints, ...watchedForInference].map(resourceName).filter((name) => names.includes(name))).toEqual([]);
+    const others = [...[...watchedForWaypoints, ...watchedForInference].map(resourceName), 'virtualservices.networking.istio.io'];
+    expect(others.filter((name) => names.includes(name))).toEqual([]);
   });
 
   test('with inference alone are for InferencePools and Pods', async () => {

@@ -28,6 +28,7 @@ const cases = [
   'wrong',
   'missing',
   'tcphttp',
+  'tcphttpweb',
   'headers',
 ] as const;
 type Case = (typeof cases)[number];
@@ -78,13 +79,14 @@ const policies = [
   custom('open', 'open', '{}'),
   custom('body', 'body', '{}'),
   custom('partial', 'partial', '{}'),
-  custom('rerouted', 'rerouted', '{}'),
+  custom('rerouted', 'rerouted', "{ to: [{ operation: { ports: ['80'] } }] }"),
   custom('many-1', 'http', '{ to: [{ operation: { paths: [/a] } }] }', 'many'),
   custom('many-2', 'grpc', '{ to: [{ operation: { paths: [/b] } }] }', 'many'),
   custom('dry', 'http', '{}', 'dry', "annotations: { istio.io/dry-run: 'true' }"),
   custom('wrong', 'slow', '{}'),
   custom('missing', 'gone', '{}'),
   custom('tcphttp', 'http', "{ to: [{ operation: { ports: ['25'] } }] }"),
+  custom('tcphttpweb', 'http', "{ from: [{ source: { namespaces: [web] } }], to: [{ operation: { paths: ['/never'] } }] }"),
   custom('headers', 'grpc', '{ to: [{ operation: { paths: ["/asked*"] } }] }'),
   custom('tcp', 'grpc', '{ to: [{ operation: { ports: ["25"] } }] }', 'grpc'),
 ].join('');
@@ -262,6 +264,18 @@ describe('when it cannot be asked', () => {
   test('a provider over HTTP cannot be asked about connections: they are denied', async () => {
     expect(await echoed(gateway.port(15_088), 'hello', { address: address('tcphttp'), port: 25 })).toBeUndefined();
     expect((await get('tcphttp', '/')).status).toBe(200);
+    expect(http.questions).toEqual([]);
+  });
+
+  test('of what its rules say about HTTP nothing counts for a connection; what they say about clients and ports does', async () => {
+    const echo = (name: Case, principal?: string) => echoed(gateway.port(15_088), 'hello', { address: address(name), port: 25, principal });
+    expect(await echo('tcphttpweb', web)).toBeUndefined();
+    expect(await echo('tcphttpweb', 'spiffe://cluster.local/ns/other/sa/x')).toBe('hello');
+    expect(await echo('body')).toBeUndefined();
+    // Its rules are for port 80 alone.
+    expect(await echo('rerouted')).toBe('hello');
+    expect((await get('rerouted', '/no')).status).toBe(401);
+    expect(http.questions.map((q) => q.path)).toEqual(['/no']);
   });
 
   test('the provider comes later', async () => {

@@ -32,6 +32,7 @@ let ca: MeshCa;
 let authority: CaServer;
 let agent: Identity;
 let lifetimeSeconds = 3600;
+let longestSeconds = Infinity;
 let plain: Backend;
 let behind: Backend;
 let greeter: Server;
@@ -113,7 +114,7 @@ const redirect =
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'kgateway-hbone-'));
   ca = await meshCa();
-  authority = await serveCa(ca, { lifetimeSeconds: granted });
+  authority = await serveCa(ca, { lifetimeSeconds: granted, longestSeconds: () => longestSeconds });
   client = await ca.issue(spiffe('client', 'client'));
   writeFileSync(join(folder, 'root-cert.pem'), ca.root);
   writeFileSync(join(folder, 'token'), 'ns/default/sa/gw');
@@ -438,6 +439,16 @@ test('while the CA is away the certificate stays in use, and is renewed when it 
   lifetimeSeconds = usual;
   await eventually('the agent has a new one', () => authority.issued() > before);
   expect((await get('/')).status).toBe(200);
+});
+
+test('a CA that grants less than is asked for decides how long', async () => {
+  longestSeconds = 600;
+  problems.length = 0;
+  const before = authority.issued();
+  writeFileSync(join(folder, 'root-cert.pem'), `\n${ca.root}`);
+  await eventually('the agent has a new one', () => authority.issued() > before);
+  expect(problems).toEqual([]);
+  longestSeconds = Infinity;
 });
 
 /** Status of a request that is no tunnel. */

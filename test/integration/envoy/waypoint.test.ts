@@ -5,6 +5,7 @@ import { type Backend, api, objectOf, startBackend } from '../backend.ts';
 import { pickerService, podOf, poolOf, poolRef } from '../inference.ts';
 import { type LocalGateway, echoOf, eventually, startLocalGateway } from '../local.ts';
 import { type Picker, selectionHeader, startPicker } from '../picker.ts';
+import { callWaypoint } from '../waypoint-client.ts';
 import { waypointClient, waypointGateway, waypointService as service } from '../waypoint.ts';
 
 let gateway: LocalGateway;
@@ -97,6 +98,22 @@ describe('without routes', () => {
   });
 });
 
+test('the backend learns the identity of the client where the Gateway asks for that, and nothing that the client says about it', async () => {
+  const infrastructure = "infrastructure: { annotations: { ambient.istio.io/xfcc-include-client-identity: 'true' } }";
+  const headers = { 'x-forwarded-client-cert': 'URI=spiffe://cluster.local/ns/forged/sa/forged' };
+  const told = async (principal?: string): Promise<unknown> =>
+    echoOf(await get('/', { headers, ...(principal !== undefined && { principal }) })).headers['x-forwarded-client-cert'];
+  expect(await told(identity('web'))).toBeUndefined();
+  await gateway.write('gateway.yaml', waypointGateway.replace('listeners:', `${infrastructure}\n  listeners:`));
+  await eventually(
+    'it is told',
+    async () => (await told(identity('web'))) === `By=spiffe://cluster.local/ns/default/sa/gw;URI=${identity('web')}`,
+  );
+  expect(await told()).toBe('By=spiffe://cluster.local/ns/default/sa/gw;URI=');
+  await gateway.write('gateway.yaml', waypointGateway);
+  await eventually('it is not told any more', async () => (await told(identity('web'))) === undefined);
+});
+
 describe('connections', () => {
   test('for an address or port that is not served get 404', async () => {
     expect((await get('/', { address: '10.96.0.77' })).status).toBe(404);
@@ -112,6 +129,10 @@ describe('connections', () => {
         .on('error', () => {});
     });
     expect(closed).toBe('closed');
+  });
+
+  test('of a client over IPv4 to an IPv6 address are closed: the header of ztunnel has no addresses then', async () => {
+    await expect(callWaypoint(gateway.port(15_088), '/', { address: 'fd00::1', source: '10.1.2.3' })).rejects.toThrow();
   });
 
   test('to a protocol in which the server speaks first are not held up', async () => {

@@ -3,6 +3,7 @@ import { beforeAll, expect, test } from 'vitest';
 import { Namespaces, Services } from '../../../src/kube/resources.ts';
 import { eventually, kubectl, useCluster } from '../cluster/cluster.ts';
 import { enableWaypoints } from './enable.ts';
+import { ensureIstio } from './istio.ts';
 import { echo, useZtunnel, waypoint } from './mesh.ts';
 
 const cluster = useCluster();
@@ -32,6 +33,7 @@ async function shares(count: number): Promise<Record<string, number>> {
 }
 
 beforeAll(async () => {
+  await ensureIstio(cluster.client);
   await enableWaypoints();
   await cluster.patch(Namespaces, cluster.namespace, { metadata: { labels: { 'istio.io/dataplane-mode': 'ambient' } } });
   await cluster.apply(`${echo('echo')}${named('old')}---${named('new')}`);
@@ -39,7 +41,7 @@ beforeAll(async () => {
   await useZtunnel();
   for (const name of ['echo', 'old', 'new']) await cluster.rolledOut(name);
   await eventually(async () => expect(await shares(1)).toEqual({ old: 1 }));
-}, 120_000);
+}, 240_000);
 
 const move = (weight: string): Promise<unknown> =>
   cluster.patch(Services, `${cluster.namespace}/echo`, {

@@ -5,11 +5,13 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { Namespaces } from '../../../src/kube/resources.ts';
 import { eventually, kubectl, useCluster } from '../cluster/cluster.ts';
 import { enableWaypoints } from './enable.ts';
+import { ensureIstio } from './istio.ts';
 import { echo, useZtunnel, waypoint } from './mesh.ts';
 
 const cluster = useCluster();
 
 beforeAll(async () => {
+  await ensureIstio(cluster.client);
   await enableWaypoints();
   await cluster.patch(Namespaces, cluster.namespace, {
     metadata: { labels: { 'istio.io/dataplane-mode': 'ambient', 'istio.io/use-waypoint': 'wp' } },
@@ -18,7 +20,7 @@ beforeAll(async () => {
   await useZtunnel();
   for (const name of ['one', 'two', 'wp']) await cluster.rolledOut(name);
   await eventually(async () => expect(await get('two', 'http://one/')).toContain('RequestHeader=X-Forwarded-For'));
-}, 120_000);
+}, 240_000);
 
 /** What the echo client of a Deployment prints about its requests. */
 async function get(from: string, ...args: readonly string[]): Promise<string> {
