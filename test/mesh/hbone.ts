@@ -7,6 +7,7 @@ import {
   constants,
   createSecureServer,
 } from 'node:http2';
+import { isIPv6 } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type TLSSocket, connect as tlsConnect } from 'node:tls';
 import type { KeyPair } from './certificate-authority.ts';
@@ -44,7 +45,8 @@ export function openHbone(target: TunnelTarget, tls: Partial<MeshTls>, identitie
     });
     socket.once('error', reject);
     socket.once('secureConnect', () => {
-      const session = connect(`https://${target.host}:${target.port}`, { createConnection: () => socket });
+      const host = isIPv6(target.host) ? `[${target.host}]` : target.host;
+      const session = connect(`https://${host}:${target.port}`, { createConnection: () => socket });
       // With TLS 1.3 the server judges our certificate after we are done: its settings are the first that shows it let us in.
       session.once('remoteSettings', () => resolve(session));
       session.once('close', () => reject(new Error('the connection was closed')));

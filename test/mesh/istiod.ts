@@ -36,7 +36,7 @@ export async function findIstiod(client: KubeClient): Promise<Istiod | undefined
         spec: { audiences: ['istio-ca'], expirationSeconds: 3600 },
       };
       const { status } = await client.create(tokens as never, request);
-      return (status as TokenRequest['status'])?.token ?? '';
+      return status?.token ?? '';
     },
   };
 }
