@@ -36,7 +36,7 @@ beforeAll(async () => {
     const written = await istioctl('waypoint', 'generate', '--name', name, '-n', cluster.namespace, '--for', 'service');
     await cluster.apply(written.replace('istio-waypoint', gatewayClass));
   }
-  const policy = (name: string, port: string): string => `---
+  const policy = (name: string, port: string): string => `
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
 metadata: {name: ${name}}
@@ -45,7 +45,7 @@ spec:
   action: DENY
   rules: [{from: [{source: {namespaces: [bad]}}], to: [{operation: {ports: ['${port}']}}]}]
 `;
-  await cluster.apply(`${echo('echo')}${policy('of-tcp', '9090')}${policy('of-http', '80')}`);
+  await cluster.apply(`${echo('echo')}${policy('of-tcp', '9090')}---${policy('of-http', '80')}`);
   for (const name of ['echo', ...Object.keys(classes)]) await cluster.rolledOut(name);
 }, 240_000);
 
