@@ -33,6 +33,8 @@ export interface Authority {
   issueWith(fields: CertificateFields): Promise<KeyPair>;
   /** A certificate for a key, in PEM. */
   certify(publicKey: x509.PublicKey, fields: CertificateFields): Promise<string>;
+  /** The list of certificates that are not to be taken any more, in PEM. */
+  readonly revoke: (...certificates: readonly string[]) => Promise<string>;
 }
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
@@ -88,6 +90,18 @@ export async function createAuthority(name: string): Promise<Authority> {
     pem: `${own.toString('pem')}\n`,
     certify,
     issueWith,
+    revoke: async (...certificates) => {
+      const { notBefore: thisUpdate, notAfter: nextUpdate } = validity();
+      const entries = certificates.map((pem) => ({
+        serialNumber: new x509.X509Certificate(pem).serialNumber,
+        revocationDate: thisUpdate,
+        // Without a reason there would be an empty list of extensions, which Envoy does not read.
+        reason: x509.X509CrlReason.keyCompromise,
+      }));
+      const list = { issuer: own.subject, thisUpdate, nextUpdate, entries };
+      const crl = await x509.X509CrlGenerator.create({ ...list, signingKey: keys.privateKey as never, signingAlgorithm: algorithm });
+      return `${x509.PemConverter.encode(crl.rawData, 'X509 CRL')}\n`;
+    },
     issue: (usage, commonName, names = {}) => issueWith({ commonName, names, usages: [usage] }),
   };
 }

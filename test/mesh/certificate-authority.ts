@@ -17,13 +17,9 @@ export interface MeshCa {
   /** A certificate for a SPIFFE identity, and its key. */
   issue(identity: string, lifetimeSeconds?: number, dnsNames?: readonly string[]): Promise<KeyPair>;
   /** A CSR's key certified. */
-<<<<<<< HEAD
   certify(publicKey: x509.PublicKey, identity: string, lifetimeSeconds: number): Promise<string>;
-=======
-  certify(publicKey: x509.PublicKey, identity: string, lifetimeSeconds: number, dnsNames?: readonly string[]): Promise<string>;
   /** The list of certificates that are not to be taken any more, PEM. */
   revoke(...certificates: readonly string[]): Promise<string>;
->>>>>>> b8516b6 (Waypoints: certificates of a CA that grants less, revoked ones, post-quantum keys, x-forwarded-client-cert; the ztunnel double goes by what istiod publishes)
 }
 
 /** Makes a CA with a root of its own. */
@@ -35,31 +31,12 @@ export async function meshCa(name = 'mesh'): Promise<MeshCa> {
     lifetimeSeconds,
   });
   return {
-<<<<<<< HEAD
     root: authority.pem,
     certify: (publicKey, identity, lifetimeSeconds) => authority.certify(publicKey, fields(identity, lifetimeSeconds)),
+    revoke: authority.revoke,
     issue: async (identity, lifetimeSeconds = 3600, dnsNames = []) => {
       const { certificate: cert, privateKey: key } = await authority.issueWith(fields(identity, lifetimeSeconds, dnsNames));
       return { cert, key };
-=======
-    root: root.toString('pem'),
-    certify,
-    revoke: async (...certificates) => {
-      const { notBefore, notAfter } = period(3600);
-      const revoked = certificates.map((pem) => ({
-        serialNumber: new x509.X509Certificate(pem).serialNumber,
-        revocationDate: notBefore,
-        // Without a reason there would be an empty list of extensions, which Envoy does not read.
-        reason: x509.X509CrlReason.keyCompromise,
-      }));
-      const list = { issuer: root.subject, thisUpdate: notBefore, nextUpdate: notAfter, entries: revoked };
-      const crl = await x509.X509CrlGenerator.create({ ...list, signingKey: keys.privateKey as never, signingAlgorithm: algorithm });
-      return x509.PemConverter.encode(crl.rawData, 'X509 CRL');
-    },
-    issue: async (identity, lifetimeSeconds = 3600) => {
-      const own = await generateKeys();
-      return { cert: await certify(own.publicKey as never, identity, lifetimeSeconds), key: await keyPem(own.privateKey) };
->>>>>>> b8516b6 (Waypoints: certificates of a CA that grants less, revoked ones, post-quantum keys, x-forwarded-client-cert; the ztunnel double goes by what istiod publishes)
     },
   };
 }
@@ -74,12 +51,6 @@ export interface CaServer {
 /** The name that the server's certificate bears. */
 export const caServerName = 'istiod.istio-system.svc';
 
-<<<<<<< HEAD
-/** Serves a CA on loopback. `lifetimeSeconds` is what it grants; a function that throws refuses. */
-export async function serveCa(ca: MeshCa, o: { readonly trustDomain?: string; readonly lifetimeSeconds: () => number }): Promise<CaServer> {
-  const own = await ca.issue('spiffe://cluster.local/ns/istio-system/sa/istiod', 3600, [caServerName]);
-  const credentials = ServerCredentials.createSsl(null, [{ cert_chain: Buffer.from(own.cert), private_key: Buffer.from(own.key) }]);
-=======
 export interface CaServerOptions {
   readonly trustDomain?: string;
   /** What it grants; a function that throws refuses. */
@@ -97,12 +68,8 @@ interface CsrMessage {
 
 /** Serves a CA on loopback. */
 export async function serveCa(ca: MeshCa, o: CaServerOptions): Promise<CaServer> {
-  const own = await generateKeys();
-  const cert = await ca.certify(own.publicKey as never, 'spiffe://cluster.local/ns/istio-system/sa/istiod', 3600, [caServerName]);
-  const credentials = ServerCredentials.createSsl(null, [
-    { cert_chain: Buffer.from(cert), private_key: Buffer.from(await keyPem(own.privateKey)) },
-  ]);
->>>>>>> b8516b6 (Waypoints: certificates of a CA that grants less, revoked ones, post-quantum keys, x-forwarded-client-cert; the ztunnel double goes by what istiod publishes)
+  const own = await ca.issue('spiffe://cluster.local/ns/istio-system/sa/istiod', 3600, [caServerName]);
+  const credentials = ServerCredentials.createSsl(null, [{ cert_chain: Buffer.from(own.cert), private_key: Buffer.from(own.key) }]);
   let issued = 0;
   const answer = async (call: ServerUnaryCall<CsrMessage, object>): Promise<object> => {
     const token = String(call.metadata.get('authorization')[0] ?? '').replace(/^Bearer /, '');

@@ -6,7 +6,7 @@ import { sixOf } from '../../mesh/dual-stack.ts';
 import { eventually, kubectl, useCluster } from '../cluster/cluster.ts';
 import { enableWaypoints } from './enable.ts';
 import { ensureIstio } from './istio.ts';
-import { echo, useZtunnel, waypoint } from './mesh.ts';
+import { echo, hboneListener, useZtunnel, waypoint } from './mesh.ts';
 
 const cluster = useCluster();
 const addresses = { IPv4: '240.0.0.9', IPv6: 'fd00:96::9' };
@@ -17,7 +17,7 @@ beforeAll(async () => {
   await enableWaypoints();
   await cluster.patch(Namespaces, cluster.namespace, { metadata: { labels: { 'istio.io/dataplane-mode': 'ambient' } } });
   await cluster.apply(
-    `${echo('one')}${echo('two')}${waypoint('sandwich', 'kgateway-waypoint')}---${waypoint('native', 'kgateway-waypoint-hbone')}`,
+    `${echo('one')}${echo('two')}${waypoint('sandwich', 'kgateway-waypoint')}---${waypoint('native', 'kgateway-waypoint-hbone', hboneListener)}`,
   );
   for (const name of ['one', 'two', 'sandwich', 'native']) await cluster.rolledOut(name);
   const [backend] = await cluster.pods('app=one');

@@ -7,7 +7,7 @@ import { type MeshService, type MeshWorkload, type WorkloadDiscovery, discoverWo
 import { eventually, useCluster } from '../cluster/cluster.ts';
 import { enableWaypoints } from './enable.ts';
 import { ensureIstio } from './istio.ts';
-import { echo, waypoint } from './mesh.ts';
+import { echo, hboneListener, waypoint } from './mesh.ts';
 
 const cluster = useCluster();
 const host = (service: string): string => `${service}.${cluster.namespace}.svc.cluster.local`;
@@ -17,7 +17,7 @@ beforeAll(async () => {
   await ensureIstio(cluster.client);
   await enableWaypoints();
   await cluster.patch(Namespaces, cluster.namespace, { metadata: { labels: { 'istio.io/use-waypoint': 'sandwich' } } });
-  await cluster.apply(`${echo('one')}${waypoint('sandwich', 'kgateway-waypoint')}---${waypoint('native', 'kgateway-waypoint-hbone')}---
+  await cluster.apply(`${echo('one')}${waypoint('sandwich', 'kgateway-waypoint')}---${waypoint('native', 'kgateway-waypoint-hbone', hboneListener)}---
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {name: outside}

@@ -12,7 +12,7 @@ import { eventually, kubectl, portForward, useCluster } from '../cluster/cluster
 import { requestOver } from '../waypoint-client.ts';
 import { enableWaypoints } from './enable.ts';
 import { ensureIstio } from './istio.ts';
-import { type ClosedLoop, closedLoop, echo, useZtunnel, waypoint } from './mesh.ts';
+import { type ClosedLoop, closedLoop, echo, hboneListener, useZtunnel, waypoint } from './mesh.ts';
 
 const cluster = useCluster();
 const lifetimeSeconds = 40;
@@ -35,7 +35,7 @@ beforeAll(async () => {
   await enableWaypoints();
   const labels = { 'istio.io/dataplane-mode': 'ambient', 'istio.io/use-waypoint': 'wp' };
   await cluster.patch(Namespaces, cluster.namespace, { metadata: { labels } });
-  await cluster.apply(echo('one') + echo('two') + waypoint('wp', 'kgateway-waypoint-hbone'));
+  await cluster.apply(echo('one') + echo('two') + waypoint('wp', 'kgateway-waypoint-hbone', hboneListener));
   await useZtunnel();
   certificates = await identities(await findIstiod(cluster.client));
   for (const name of ['one', 'two', 'wp']) await cluster.rolledOut(name);
