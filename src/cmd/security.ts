@@ -3,6 +3,7 @@
  * that is served; and what the policies' authors are told.
  *
  *   HostRoutes ─────────┐                                        ┌─> authorized HostRoutes
+ *   ProxyListeners ─────┤   (chains of connections)              ├─> authorized ProxyListeners
  *   ServiceScopes ──────┼── place: Gateway, its class, Service ──┼─> authorized ServiceScopes
  *   WaypointListeners ──┘             policies by target         └─> authorized WaypointListeners
  *   Clusters, their endpoints and uses ── those of providers (custom-authorization.ts) ──> the same
@@ -11,6 +12,7 @@ import { type KubeObject, keyOf } from '../kube/types/meta.ts';
 import type { GatewayApi } from '../gateway/collections.ts';
 import type { Authorization } from '../ir/authorization.ts';
 import { type ObjectRef, refKey } from '../ir/object-ref.ts';
+import type { ProxyListener } from '../ir/listener.ts';
 import type { ConditionsReport, StatusReport } from '../ir/report.ts';
 import type { ServicePlace } from '../ir/waypoint.ts';
 import { authorizationStatus } from '../istio/authorization-status.ts';
@@ -26,7 +28,7 @@ import { type GatewayCluster, type PlacesOf, conflictsOf, customPlaces, provider
 import type { Sources } from './sources.ts';
 
 /** The parts of the Gateway API that authorization concerns, with it; and the statuses of its policies. */
-type Changed = 'hostRoutes' | 'serviceScopes' | 'waypointListeners' | 'clusters' | 'endpoints';
+type Changed = 'hostRoutes' | 'listeners' | 'serviceScopes' | 'waypointListeners' | 'clusters' | 'endpoints';
 
 export type Secured = Pick<GatewayApi, Changed> & {
   readonly clusterUses: Collection<GatewayCluster>;
@@ -81,6 +83,13 @@ export function secured(
     const found = ctx.fetchOne(ofGateways, host.scope);
     return found ? { ...host, ...found.holding } : host;
   });
+  const listeners = map(g, api.listeners, { name: 'AuthorizedListeners' }, (ctx, listener): ProxyListener => {
+    if (!listener.chains.some((c) => c.kind === 'tcp')) return listener;
+    const authorization = ctx.fetchOne(ofGateways, listener.scope)?.holding.authorization;
+    if (!authorization) return listener;
+    const chains = listener.chains.map((c) => (c.kind === 'tcp' ? { ...c, authorization } : c));
+    return { ...listener, chains, origins: [...listener.origins, ...authorization.origins] };
+  });
   const authorized = <P extends ServicePlace>(ctx: Ctx, service: P): P => {
     const place = gatewayPlace(ctx, service.scope);
     if (!place) return service;
@@ -129,6 +138,7 @@ export function secured(
   const policyStatuses = join(g, { name: 'SecurityStatuses' }, [ofAuthorization, ofTokens]);
   return {
     hostRoutes,
+    listeners,
     serviceScopes,
     waypointListeners,
     ...withProviders(g, api, providers, places),

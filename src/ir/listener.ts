@@ -4,6 +4,7 @@
  *   [ProxyListener] ─┬─> [HttpChain], one for plain HTTP, one a listener for HTTPS -> hosts by scoped routes
  *                    └─> [TcpChain], one for TCP, one a host for TLS -> backends
  */
+import type { Authorization } from './authorization.ts';
 import type { ObjectRef } from './object-ref.ts';
 import type { SecretBytes } from './secret-bytes.ts';
 import type { TcpBackend } from './tcp.ts';
@@ -66,6 +67,8 @@ export interface TcpChain extends ChainPlace {
   readonly passthrough: boolean;
   /** Empty: every connection is closed. */
   readonly backends: readonly TcpBackend[];
+  /** Who may connect. Absent: everybody. */
+  readonly authorization?: Authorization;
 }
 
 export type Chain = HttpChain | TcpChain;

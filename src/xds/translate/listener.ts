@@ -16,6 +16,7 @@ import {
 } from '../proto/index.ts';
 import { TypeUrl, type XdsResource, resourceOf } from '../resource.ts';
 import { tlsSocket } from './downstream-tls.ts';
+import { askedCluster, networkRbacFilters } from './network-rbac.ts';
 import { type ScopeKey, fallbackFilters, hostScopeKey, hostScopedRoutes, ownershipFilter } from './scope-key.ts';
 
 /** Where a port of a Gateway is bound. In a Pod the port itself on every address; without a cluster a free place on loopback. */
@@ -61,7 +62,12 @@ export function socketAddress({ address, port }: Binding): SocketAddress {
 }
 
 function clustersOf(chains: readonly Chain[]): readonly string[] {
-  return [...new Set(chains.flatMap((c) => (c.kind === 'tcp' ? c.backends.flatMap((b) => b.cluster ?? []) : [])))].sort(compareText);
+  const names = chains.flatMap((c) => {
+    if (c.kind !== 'tcp') return [];
+    const asked = c.authorization && askedCluster(c.authorization);
+    return [...c.backends.flatMap((b) => b.cluster ?? []), ...(asked === undefined ? [] : [asked])];
+  });
+  return [...new Set(names)].sort(compareText);
 }
 
 function filterChain(chain: Chain): FilterChain {
@@ -72,10 +78,14 @@ function filterChain(chain: Chain): FilterChain {
   };
   return {
     name: chain.name,
-    filters: [chain.kind === 'tcp' ? tcpProxy(chain.name.split('/')[0] ?? chain.name, chain.backends) : httpFilter(chain)],
+    filters: chain.kind === 'tcp' ? tcpFilters(chain) : [httpFilter(chain)],
     ...(Object.keys(match).length > 0 && { filter_chain_match: match }),
     ...(chain.tls && { transport_socket: tlsSocket(chain.tls) }),
   };
+}
+
+function tcpFilters({ name, authorization, backends }: TcpChain): readonly ConfigListenerFilter[] {
+  return [...(authorization ? networkRbacFilters(authorization) : []), tcpProxy(name.split('/')[0] ?? name, backends)];
 }
 
 function httpFilter(chain: HttpChain): ConfigListenerFilter {

@@ -4,10 +4,7 @@ import { networkAuthorization } from '../filters/ext-authz.ts';
 import { networkRbac, rbacRules, rbacSteps } from '../filters/rbac.ts';
 import { type ConfigListenerFilter, RBAC_Action } from '../proto/index.ts';
 
-/**
- * Network filters for a chain that serves one target only. The peer's identity has to be in filter state before them, so a waypoint puts
- * set_filter_state in front.
- */
+/** Network filters for a chain that serves one target only. Where the peer's identity is in filter state, it has to be there before them. */
 export function networkRbacFilters(authorization: Authorization): readonly ConfigListenerFilter[] {
   const { custom, ...rest } = tcpAuthorization(authorization);
   return [...(custom?.enforced ? askFilters(custom, authorization.identity) : []), ...rbacSteps(rest).map((rules) => networkRbac(rules))];

@@ -206,6 +206,36 @@ describe('gRPC', () => {
   });
 });
 
+test('an AuthorizationPolicy for the Gateway holds for connections too', async () => {
+  const policy = (rule: string): string => `---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: deny }
+spec: { targetRefs: [{ group: gateway.networking.k8s.io, kind: Gateway, name: gw }], action: DENY, rules: [${rule}] }
+`;
+  /** RBAC decides on the first bytes. */
+  const answers = async (port: number, servername?: string): Promise<boolean> => {
+    try {
+      const conversation = await converse(gateway.port(port), servername);
+      await conversation.say('hello');
+      conversation.close();
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  const tls = (servername: string) => reached(gateway.port(ports.tls), servername);
+  await gateway.write('policy.yaml', policy('{ when: [{ key: connection.sni, values: [a.example.com] }] }'));
+  await eventually('the policy holds', async () => (await tls('a.example.com')) === 'closed');
+  expect([await tls('b.example.com'), await tls('term.example.com'), await answers(ports.tcp)]).toEqual(['secure', 'tcp', true]);
+  await gateway.write('policy.yaml', policy('{ from: [{ source: { ipBlocks: [127.0.0.0/8] } }] }'));
+  await eventually('the policy holds', async () => !(await answers(ports.tcp)));
+  expect(await tls('b.example.com')).toBe('closed');
+  expect(await answers(ports.tls, 'term.example.com')).toBe(false);
+  await gateway.remove('policy.yaml');
+  await eventually('everybody may pass', async () => (await answers(ports.tcp)) && (await tls('a.example.com')) === 'secure');
+});
+
 test('a route that comes and goes leaves every other connection of its port alone', async () => {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   const overHttps = (): Promise<string> =>
