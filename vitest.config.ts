@@ -4,7 +4,8 @@ export default defineConfig({
   test: {
     env: { NODE_ENV: 'test' },
     projects: [
-      { extends: true, test: { name: 'unit', include: ['src/**/*.test.ts'] } },
+      // Properties and models take seconds on a machine that does other work besides.
+      { extends: true, test: { name: 'unit', include: ['src/**/*.test.ts'], testTimeout: 30_000 } },
       {
         extends: true,
         test: {
