@@ -3,7 +3,6 @@ import { describeFindings, preflight } from '../istio/preflight.ts';
 import { defaultMesh, meshConfigKey, meshConfigMap, parseMesh } from '../istio/mesh.ts';
 import { ApiError, isNotFound } from '../kube/api-error.ts';
 import { type KubeClient, kubeClient } from '../kube/client.ts';
-import { defaultCredentials } from '../kube/credentials.ts';
 import { AuthorizationPolicies, ConfigMaps, RequestAuthentications, type Resource } from '../kube/resources.ts';
 import type { KubeObject } from '../kube/types/meta.ts';
 
@@ -18,7 +17,7 @@ const virtualServices: Resource = {
 
 /** What the command prints, and whether nothing was found and everything could be read. With the kubeconfig of the environment. */
 export async function runPreflight(namespace: string, istioNamespace: string): Promise<{ readonly text: string; readonly clean: boolean }> {
-  const client = await kubeClient({ credentials: await defaultCredentials(), userAgent: 'kgateway-preflight' });
+  const client = await kubeClient({ userAgent: 'kgateway-preflight' });
   try {
     const config = await client.get(ConfigMaps, `${istioNamespace}/${meshConfigMap}`);
     const text = config?.data?.[meshConfigKey];
