@@ -18,6 +18,7 @@ import { startXdsServer } from '../xds/server.ts';
 import { createResourceStore } from '../xds/store.ts';
 import { debugRoutes, healthRoutes, serve } from './admin.ts';
 import { desiredStatuses } from './desired-status.ts';
+import { placeOfNode } from './endpoint-places.ts';
 import { logIngressProblems } from './ingress-gateways.ts';
 import { fetchJwks } from './jwks.ts';
 import { runLeader } from './leader.ts';
@@ -120,7 +121,7 @@ export async function runController({ settings, log, ...o }: ControllerOptions):
     address: `${settings.xdsTls ? settings.xdsBindAddress : '127.0.0.1'}:${settings.xdsServicePort}`,
     ...(certificate && { tls: certificate }),
     ...(settings.xdsAuth && { authenticate: proxyAuthentication(client) }),
-    placeOf: (identity) => placeOfNode(sources.nodes, identity?.node),
+    placeOf: (identity) => placeOf(sources.nodes, identity?.node),
     store,
     ready: () => ready,
     proxies: sources.proxies,
@@ -214,11 +215,10 @@ function proxyAuthentication(client: KubeClient): Authenticate {
   );
 }
 
-/** Where a Node is, by the label that cloud providers set. */
-function placeOfNode(nodes: Source<Node>, name: string | undefined): Place {
+function placeOf(nodes: Source<Node>, name: string | undefined): Place {
   if (name === undefined) return {};
-  const zone = nodes.get(name)?.metadata.labels?.['topology.kubernetes.io/zone'];
-  return { node: name, ...(zone !== undefined && { zone }) };
+  const node = nodes.get(name);
+  return { node: name, ...(node && placeOfNode(node)) };
 }
 
 function proxySettingsOf(settings: Settings, host: string, ca: string | undefined): ProxySettings {

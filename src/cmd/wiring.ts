@@ -28,6 +28,7 @@ import { sendersOf } from '../waypoint/senders.ts';
 import { type XdsResource, rejectionKey, xdsResourceKey } from '../xds/resource.ts';
 import { xdsResources } from '../xds/translate/collections.ts';
 import type { Binding, Bound } from '../xds/translate/listener.ts';
+import { endpointPlaces } from './endpoint-places.ts';
 import { meshConfigs, secured } from './security.ts';
 import { observed } from './telemetry.ts';
 import type { Sources } from './sources.ts';
@@ -99,7 +100,14 @@ export function wire(g: Graph, sources: Sources, surroundings: Surroundings): Wi
   const { trafficStatuses, ...treated } = trafficRules(g, sources, api, mesh, (ctx) => ctx.fetchOne(meshConfig, meshKey));
   const resources = xdsResources(
     g,
-    { ...api, ...authorized, ...told, ...senders, ...treated },
+    {
+      ...api,
+      ...authorized,
+      ...told,
+      ...senders,
+      ...treated,
+      localized: endpointPlaces(g, sources.nodes, mesh?.meshWorkloads, api.gateways),
+    },
     surroundings.bind,
     surroundings.identityFolder,
   );

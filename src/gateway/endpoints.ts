@@ -137,9 +137,20 @@ function sliceEndpoints(slice: EndpointSlice, portName: string, usable: (e: Slic
     // Several addresses are ways to the same endpoint, and the first is enough (Kubernetes: Endpoint.addresses).
     const [address] = source.addresses;
     if (address === undefined) return [];
-    const { zone, targetRef } = source;
+    const { zone, nodeName: node, targetRef } = source;
     const workload = targetRef?.kind === 'Pod' && targetRef.name ? workloadOf(targetRef.name) : undefined;
-    return [{ endpoint: { address, port, ...(zone !== undefined && { zone }), ...(workload !== undefined && { workload }) }, source }];
+    return [
+      {
+        endpoint: {
+          address,
+          port,
+          ...(zone !== undefined && { zone }),
+          ...(node !== undefined && { node }),
+          ...(workload !== undefined && { workload }),
+        },
+        source,
+      },
+    ];
   });
 }
 

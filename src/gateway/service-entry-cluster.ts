@@ -4,7 +4,10 @@ import { type MeshPort, type MeshService, endpointOn } from '../ir/mesh.ts';
 import { serviceEntryClusterName, serviceEntryStatName } from '../ir/names.ts';
 
 /** Undefined for a Service, whose endpoints are elsewhere. */
-export function serviceEntryCluster({ namespace, host, endpoints, origin }: MeshService, port: MeshPort): Cluster | undefined {
+export function serviceEntryCluster(
+  { namespace, host, endpoints, origin, subjectAltNames }: MeshService,
+  port: MeshPort,
+): Cluster | undefined {
   const cluster: Cluster = {
     name: serviceEntryClusterName(namespace, host, port.port),
     statName: serviceEntryStatName(namespace, host, port.port),
@@ -12,6 +15,7 @@ export function serviceEntryCluster({ namespace, host, endpoints, origin }: Mesh
     service: '',
     portName: port.name,
     origin,
+    ...(subjectAltNames && { subjectAltNames }),
   };
   switch (endpoints.from) {
     case 'static':
@@ -19,13 +23,15 @@ export function serviceEntryCluster({ namespace, host, endpoints, origin }: Mesh
       return { ...cluster, discovery: { from: 'mesh' } };
     case 'dns':
       return { ...cluster, discovery: { from: 'dns', endpoints: endpoints.endpoints.map((e) => endpointOn(e, port)) } };
-    case 'original-destination': {
-      const { port: asked, targetPort = asked } = port;
-      return { ...cluster, discovery: { from: 'original-destination', ...(targetPort !== asked && { port: targetPort }) } };
-    }
+    case 'original-destination':
+      return { ...cluster, discovery: { from: 'original-destination', ...anotherPort(port) } };
     case 'request-host':
-      return { ...cluster, discovery: { from: 'host' } };
+      return { ...cluster, discovery: { from: 'host', ...anotherPort(port) } };
     default:
       return undefined;
   }
+}
+
+function anotherPort({ port, targetPort = port }: MeshPort): { readonly port?: number } {
+  return targetPort === port ? {} : { port: targetPort };
 }

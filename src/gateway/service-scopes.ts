@@ -162,8 +162,12 @@ export function serviceScopes(g: Graph, inputs: ServiceScopeInputs): WaypointCol
     const address = key.slice(key.lastIndexOf('|') + 1);
     const { scope, port, origin } = place;
     if (place.protocol === 'http') {
+      const onward = portBehind(place);
       // Scopes are found by exact address.
-      return address.includes('/') ? { scope, address, port, origin, http: true, backends: [], tls: [] } : undefined;
+      const apart = address.includes('/') || onward !== undefined;
+      return apart
+        ? { scope, address, port, origin, http: true, ...(onward !== undefined && { onward }), backends: [], tls: [] }
+        : undefined;
     }
     const bindings = inputs.bindingsAt(ctx, place.scope, place.chain);
     const detect = isUnknown(ctx, place) && ({ detect: true } as const);
@@ -176,7 +180,8 @@ export function serviceScopes(g: Graph, inputs: ServiceScopeInputs): WaypointCol
     if (own.length === 0 || !view.entrance) return undefined;
     const tcpOrRange = ctx.fetch(tcp, { index: tcpByScope, is: view.key });
     const within = withinRanges(tcpOrRange, (port) => ctx.fetch(ports, { index: httpByPort, is: `${view.key}|${port}` }));
-    const services = [...tcpOrRange, ...within];
+    const known = new Set(tcpOrRange.map((s) => `${s.address}|${s.port}`));
+    const services = [...tcpOrRange, ...within.filter((s) => !known.has(`${s.address}|${s.port}`))];
     return {
       scope: view.key,
       ...view.entrance,
@@ -236,12 +241,17 @@ function tcpRoutes(
 
 function ownBranch(place: ServicePort): TlsBranch {
   const { host, cluster, port } = place;
-  return { host, backends: [{ cluster: cluster.name, weight: 1 }], ...(isByName(place) && { byName: port }) };
+  return { host, backends: [{ cluster: cluster.name, weight: 1 }], ...(isByName(place) && { byName: portBehind(place) ?? port }) };
 }
 
 /** The name that a request or connection asks for is where it goes. */
 function isByName({ cluster }: ServicePort): boolean {
   return cluster.discovery?.from === 'host';
+}
+
+/** The port behind a name, where it is another one than clients ask for. */
+function portBehind({ cluster: { discovery } }: ServicePort): number | undefined {
+  return discovery?.from === 'host' ? discovery.port : undefined;
 }
 
 /** Of several services at one place the first by name, and what else the same object has there. */
@@ -277,7 +287,10 @@ function defaultRule(ctx: Ctx, inputs: ServiceScopeInputs, place: ServicePort): 
 /**
  * Where the name is the destination, so is the port behind it: only that of the service, which a request need not name if it is the usual one.
  */
-function authorityOf({ port, cluster }: ServicePort): NamedMatch {
+function authorityOf(place: ServicePort): NamedMatch {
+  const { port, cluster } = place;
+  // Its chain takes the port away.
+  if (portBehind(place) !== undefined) return { name: ':authority', value: { type: 'regex', value: '[^:]+' } };
   const usual = port === (cluster.tls ? 443 : 80);
   return { name: ':authority', value: { type: 'regex', value: `[^:]+${usual ? `(:${port})?` : `:${port}`}` } };
 }

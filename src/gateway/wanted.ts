@@ -3,6 +3,7 @@
  *
  *   [Gateway, ListenerSet] certificates, client certificate, CAs ─┐
  *   [TrafficPolicy] values of headers, [Backend] credentials ──────┤
+ *   [DestinationRule] credentials at waypoints ───────────────────┤
  *   [BackendTLSPolicy] CAs of backends ───────────────────────────┴─> WantedSecrets, WantedConfigMaps
  */
 import { type Collection, type Ctx, type Graph, count, flatMap, join, map, source } from '../krt/index.ts';
@@ -15,6 +16,7 @@ import type {
   ReferenceGrant,
   SecretObjectReference,
 } from '../kube/types/gateway-api.ts';
+import type { DestinationRule } from '../kube/types/istio-networking.ts';
 import { keyOf } from '../kube/types/meta.ts';
 import { type CaRef, caKind } from './ca-certificate.ts';
 import type { Backend } from '../policy/backend/schema.ts';
@@ -26,6 +28,8 @@ import { headerSecretRefs, readableSecret } from './header-secret.ts';
 import { type ListenerSetObject, type ListenerSets, listenerSetsOf, setsOfGateway } from './listenerset.ts';
 import { readableCertificate } from './listener-certificate.ts';
 import { type GrantSubject, type Grants, grantsOf, readableKey } from './referencegrant.ts';
+import { caSecretOf, credentialNames, readableCredential } from './rule-credential.ts';
+import { isWaypointClass } from './waypoint-class.ts';
 
 export interface WantedInputs {
   readonly classes: Collection<GatewayClass>;
@@ -36,6 +40,7 @@ export interface WantedInputs {
   readonly referenceGrants: Collection<ReferenceGrant>;
   readonly listenerSets: Collection<ListenerSetObject>;
   readonly namespaces: Collection<Namespace>;
+  readonly destinationRules: Collection<DestinationRule>;
 }
 
 /** Keys, `namespace/name`. */
@@ -78,10 +83,13 @@ export function wantedObjects(g: Graph, inputs: WantedInputs, always: readonly s
       ? { from: `Backend ${metadata.namespace}/${metadata.name}`, kind: 'Secret', object: `${metadata.namespace}/${secret}` }
       : undefined;
   });
+  const ofRules = flatMap(g, inputs.destinationRules, { name: 'DestinationRuleReferences', key }, (ctx, rule) =>
+    ruleReferences(ctx, inputs, grants, rule),
+  );
   const ofController = source<Reference>(g, { name: 'ControllerReferences', key });
   ofController.reset(always.map((object) => ({ from: 'the controller', kind: 'ConfigMap', object })));
   ofController.markSynced();
-  const references = join(g, { name: 'References' }, [ofController, ofGateways, ofPolicies, ofHeaders, ofBackends]);
+  const references = join(g, { name: 'References' }, [ofController, ofGateways, ofPolicies, ofHeaders, ofBackends, ofRules]);
   const wanted = (kind: Reference['kind'], name: string): WantedKeys => {
     const objects = count(
       g,
@@ -110,6 +118,23 @@ function gatewayReferences(ctx: Ctx, grants: Grants, listenerSets: ListenerSets,
     ...sets.flatMap((set) => certificates(set.ref, ofListeners(set.listeners))),
     ...caReferences(ctx, grants, subject, from, frontendCaRefs(gateway.spec.tls)),
   ]);
+}
+
+/** At every waypoint of ours that the rule may have, those in the namespace of the waypoint. */
+function ruleReferences(ctx: Ctx, { gateways, classes }: WantedInputs, grants: Grants, rule: DestinationRule): readonly Reference[] {
+  const names = credentialNames(rule);
+  if (names.length === 0) return [];
+  const waypoints = ctx.fetch(gateways).filter(({ spec }) => {
+    const gatewayClass = ctx.fetchOne(classes, spec.gatewayClassName);
+    return isOurs(gatewayClass) && isWaypointClass(gatewayClass);
+  });
+  const namespaces = new Set(waypoints.map((w) => w.metadata.namespace ?? ''));
+  const readable = [...namespaces].flatMap((waypoint) =>
+    names.flatMap((name) => readableCredential(ctx, grants, rule.metadata.namespace ?? '', waypoint, name) ?? []),
+  );
+  return readable.flatMap((secret) =>
+    [secret, caSecretOf(secret)].map((object): Reference => ({ from: `DestinationRule ${keyOf(rule)}`, kind: 'Secret', object })),
+  );
 }
 
 function caReferences(ctx: Ctx, grants: Grants, subject: GrantSubject, from: string, refs: readonly CaRef[]): readonly Reference[] {

@@ -3,6 +3,8 @@
  *
  *   [Cluster] one port of one Service -> [Endpoint addresses], which change without touching anything else
  */
+import type { SubjectAltName } from './listener.ts';
+import type { EndpointPlace, Locality, PlacedPolicy } from './locality.ts';
 import type { ObjectRef } from './object-ref.ts';
 import type { SecretBytes } from './secret-bytes.ts';
 
@@ -20,12 +22,14 @@ export interface Cluster {
   readonly origin: ObjectRef;
   /**
    * Absent: the addresses are those of EndpointSlices. `mesh`: of a ServiceEntry. `pods`: of an InferencePool. `static`: these. `dns`: the proxy resolves
-   * names. `host`: whatever the Host header of each request says. `original-destination`: the address that the connection asks for, on `port` instead of
+   * names. `host`: whatever the Host header of each request says, on `port` if given. `original-destination`: the address that the connection asks for, on `port` instead of
    * its own if given.
    */
   readonly discovery?:
-    | { readonly from: 'mesh' | 'pods' | 'host' }
-    | { readonly from: 'static' | 'dns'; readonly endpoints: readonly Endpoint[] }
+    | { readonly from: 'mesh' | 'pods' }
+    | { readonly from: 'static'; readonly endpoints: readonly Endpoint[] }
+    | { readonly from: 'dns'; readonly endpoints: readonly Endpoint[]; readonly locality?: PlacedPolicy }
+    | { readonly from: 'host'; readonly port?: number }
     | { readonly from: 'original-destination'; readonly port?: number };
   /** Absent: plain text. */
   readonly tls?: UpstreamTls;
@@ -33,6 +37,8 @@ export interface Cluster {
   readonly lambda?: LambdaFunction;
   /** `pool`: an endpoint picker chooses the endpoint of each request. `fail-open-picker`: it is one that requests go on without. */
   readonly inference?: 'pool' | 'fail-open-picker';
+  /** Of a ServiceEntry: one of these must be in the certificate of the backend, where nobody says otherwise. */
+  readonly subjectAltNames?: readonly string[];
   /** What goes there is TLS of the client already, whatever policies of the backend say. */
   readonly passthrough?: true;
 }
@@ -54,10 +60,12 @@ export interface LambdaFunction {
 export interface UpstreamTls {
   /** Absent: the name in the Host header of the request, which the certificate must be for. */
   readonly sni?: string;
-  /** Who may have signed it: the CAs of the proxy's image, those given, or nobody, so that every connection fails. */
-  readonly trust: 'system' | 'nobody' | 'anybody' | { readonly pem: string };
+  /** Who may have signed it: the CAs of the proxy's image, those given, or nobody, so that every connection fails. `crl`: what they revoked, in PEM. */
+  readonly trust: 'system' | 'nobody' | 'anybody' | { readonly pem: string; readonly crl?: string };
   /** One of these must be in it. */
-  readonly subjectAltNames: readonly { readonly type: 'dns' | 'uri'; readonly value: string }[];
+  readonly subjectAltNames: readonly SubjectAltName[];
+  /** Name of the SDS secret that proxies show, instead of that of their Gateway. */
+  readonly clientCertificate?: string;
 }
 
 export interface Endpoint {
@@ -66,6 +74,10 @@ export interface Endpoint {
   readonly otherAddress?: string;
   readonly port: number;
   readonly zone?: string;
+  /** Name of its Node. */
+  readonly node?: string;
+  /** Where it is in full, as far as that is known: of a ServiceEntry, and with a `locality` policy. */
+  readonly at?: EndpointPlace;
   /** Name of the Deployment or whatever runs it, as far as the name of its Pod tells. */
   readonly workload?: string;
   /** Its part of the traffic in relation to the others; 1 unless given. */
@@ -82,11 +94,12 @@ export interface Endpoints {
   readonly endpoints: readonly Endpoint[];
   /** Proxies use endpoints close to them as long as there are any (Service.spec.trafficDistribution). `node` includes `zone`. */
   readonly prefers?: 'zone' | 'node';
+  /** Which of them the proxies of a place use, instead of what the Service prefers. */
+  readonly locality?: PlacedPolicy;
 }
 
 /** Where a proxy runs. */
-export interface Place {
-  readonly zone?: string;
+export interface Place extends Locality {
   readonly node?: string;
 }
 

@@ -5,6 +5,7 @@
  *   Pod, WorkloadEntry ────> [MeshWorkload] ───────────────────────> [BoundWorkload]
  */
 import type { Endpoint } from './backend.ts';
+import type { EndpointPlace } from './locality.ts';
 import type { ObjectRef } from './object-ref.ts';
 import { ownValue } from './own-value.ts';
 
@@ -26,7 +27,8 @@ export interface InlineEndpoint {
   readonly address: string;
   /** By name of the port. */
   readonly ports: Readonly<Record<string, number>>;
-  readonly zone?: string;
+  /** In full, with its labels. */
+  readonly at?: EndpointPlace;
   readonly weight?: number;
 }
 
@@ -34,11 +36,13 @@ export interface InlineEndpoint {
 const maxWeight = 65_535;
 
 /** The endpoint on a port: it may give a number of its own to the name (Istio: WorkloadEntry.ports). A weight of 0 is as none. */
-export function endpointOn({ address, ports, zone, weight }: InlineEndpoint, port: MeshPort): Endpoint {
+export function endpointOn({ address, ports, at, node, weight }: InlineEndpoint & Pick<Endpoint, 'node'>, port: MeshPort): Endpoint {
   return {
     address,
     port: ownValue(ports, port.name) ?? port.targetPort ?? port.port,
-    ...(zone && { zone }),
+    ...(at?.zone !== undefined && { zone: at.zone }),
+    ...(at && { at }),
+    ...(node !== undefined && { node }),
     ...(weight && { weight: Math.min(weight, maxWeight) }),
   };
 }
@@ -71,6 +75,8 @@ export interface MeshService {
   readonly addresses: readonly string[];
   readonly ports: readonly MeshPort[];
   readonly endpoints: EndpointSource;
+  /** Of a ServiceEntry: names that certificates of its endpoints may have. */
+  readonly subjectAltNames?: readonly string[];
   readonly origin: ObjectRef;
 }
 

@@ -1,5 +1,6 @@
 /** How proxies treat a backend: [DestinationRule] -> ClusterTraffic of each cluster that it is about, at each waypoint that sees it. */
 import type { UpstreamTls } from './backend.ts';
+import type { LocalityPolicy } from './locality.ts';
 import type { ObjectRef } from './object-ref.ts';
 
 /** Requests with the same value go to the same endpoint, as long as it is there. */
@@ -25,6 +26,14 @@ export interface OutlierDetection {
   readonly minHealthPercent: number;
 }
 
+/** A Secret that the TLS settings of a DestinationRule name, as a waypoint has it. Problems say what is wrong with it now, in words of the user. */
+export interface TlsCredential {
+  /** Name of the SDS secret with its key pair; with a problem it is the last valid one. */
+  readonly pair: { readonly sds: string; readonly problem?: string } | { readonly sds?: never; readonly problem: string };
+  /** In PEM. */
+  readonly ca: { readonly pem: string; readonly crl?: string } | { readonly problem: string };
+}
+
 export interface ClusterTraffic {
   readonly origin: ObjectRef;
   readonly loadBalancing?: 'round-robin' | 'least-request' | 'random' | ConsistentHash;
@@ -39,8 +48,8 @@ export interface ClusterTraffic {
   /** HTTP/2, whatever the Service says. */
   readonly http2?: boolean;
   readonly outlierDetection?: OutlierDetection;
-  /** Endpoints in the zone of the proxy get all requests, as long as there are any. */
-  readonly ownZoneFirst?: true;
+  /** Which endpoints get requests from the proxies of a place. */
+  readonly locality?: LocalityPolicy;
   /** Where no BackendTLSPolicy holds. */
   readonly tls?: UpstreamTls;
 }

@@ -49,6 +49,8 @@ export interface TcpService extends ServicePlace {
   readonly http?: true;
   /** Nobody said what it speaks: its scope has the routes of connections whose first bytes are HTTP, all others are those of `backends`. */
   readonly detect?: true;
+  /** Only with `http`: where requests go by the name that they ask for, the port behind it; that of their authority counts for nothing. */
+  readonly onward?: number;
   /** Of every connection that names no host of `tls`. Empty: it is closed. */
   readonly backends: readonly TcpBackend[];
   /** TLS by the server name that it asks for; it goes through as it is. Empty: nobody looks for a server name. */

@@ -8,6 +8,8 @@ export interface Mesh {
   readonly trustDomain: string;
   readonly trustDomainAliases: readonly string[];
   readonly extensionProviders: readonly ExtensionProvider[];
+  /** Namespaces that see DestinationRules without exportTo; `*`: all, `.`: their own. */
+  readonly ruleVisibility: readonly string[];
   readonly accessLog: {
     /** Undefined: access is logged only where a Telemetry says so. */
     readonly path?: string;
@@ -23,6 +25,7 @@ export const defaultMesh: Mesh = {
   trustDomain: 'cluster.local',
   trustDomainAliases: [],
   extensionProviders: [],
+  ruleVisibility: ['*'],
   accessLog: { json: false, providers: ['envoy'] },
 };
 
@@ -42,6 +45,7 @@ function meshOf(config: MeshConfig): Mesh {
     trustDomain: config.trustDomain || defaultMesh.trustDomain,
     trustDomainAliases: config.trustDomainAliases ?? [],
     extensionProviders: config.extensionProviders ?? [],
+    ruleVisibility: config.defaultDestinationRuleExportTo?.length ? config.defaultDestinationRuleExportTo : defaultMesh.ruleVisibility,
     accessLog: {
       ...(config.accessLogFile && { path: config.accessLogFile }),
       ...(config.accessLogFormat && config.accessLogEncoding !== 'JSON' && { text: config.accessLogFormat }),

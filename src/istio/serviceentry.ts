@@ -1,6 +1,7 @@
 /** A ServiceEntry as services of the mesh: [ServiceEntry] -> MeshService, one a host. */
 import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
+import { type EndpointPlace, parseLocality } from '../ir/locality.ts';
 import type { EndpointSource, InlineEndpoint, MeshService } from '../ir/mesh.ts';
 import { isReservedAddress, isReservedName } from '../ir/reserved-address.ts';
 import type { ServiceEntry, WorkloadEntrySpec } from '../kube/types/istio-networking.ts';
@@ -27,6 +28,7 @@ export function hostsOfServiceEntry(entry: ServiceEntry): readonly MeshService[]
     addresses: addressesOf(entry, host),
     ports,
     endpoints: endpointsOf(entry, host),
+    ...(entry.spec.subjectAltNames?.length && { subjectAltNames: entry.spec.subjectAltNames }),
     origin: { group: 'networking.istio.io', kind: 'ServiceEntry', namespace, name },
   }));
 }
@@ -83,9 +85,15 @@ function isReachableByName(host: string): boolean {
   return isIP(host) === 0 && !host.includes('/') && !isReservedName(host);
 }
 
+/** Where an endpoint is; undefined if nobody says anything. */
+export function entryPlace(locality: string | undefined, labels: WorkloadEntrySpec['labels']): EndpointPlace | undefined {
+  const at = { ...parseLocality(locality), ...(labels && Object.keys(labels).length > 0 && { labels }) };
+  return Object.keys(at).length > 0 ? at : undefined;
+}
+
 /** An endpoint in another network, without an address here, is reached through that network's gateway: not from a waypoint of ours. */
 function inlineEndpoint(e: WorkloadEntrySpec): InlineEndpoint[] {
   if (e.address === undefined || e.address === '') return [];
-  const zone = e.locality?.split('/')[1];
-  return [{ address: e.address, ports: e.ports ?? {}, ...(zone && { zone }), ...(e.weight !== undefined && { weight: e.weight }) }];
+  const at = entryPlace(e.locality, e.labels);
+  return [{ address: e.address, ports: e.ports ?? {}, ...(at && { at }), ...(e.weight !== undefined && { weight: e.weight }) }];
 }

@@ -103,7 +103,7 @@ test('where the endpoints are', () => {
   expect(from({ resolution: 'DYNAMIC_DNS', hosts: ['*.example.com'] })).toEqual({ from: 'request-host' });
   expect(from({ resolution: 'STATIC', endpoints: [{ address: '10.0.0.1', locality: 'r/z/s', weight: 3 }, { network: 'n2' }] })).toEqual({
     from: 'static',
-    endpoints: [{ address: '10.0.0.1', ports: {}, zone: 'z', weight: 3 }],
+    endpoints: [{ address: '10.0.0.1', ports: {}, at: { region: 'r', zone: 'z', subzone: 's' }, weight: 3 }],
   });
   // The proxy administrates itself on loopback, and its files are nobody's.
   const own = ['127.0.0.1', '::1', '169.254.169.254', 'localhost', '127.1', 'unix:///run/x.sock'].map((address) => ({ address }));

@@ -1,17 +1,10 @@
 /** The settings of a DestinationRule, field by field: [TrafficPolicySettings] -> ClusterTraffic, and what of it has no effect here. */
-import type { UpstreamTls } from '../ir/backend.ts';
 import type { ObjectRef } from '../ir/object-ref.ts';
 import type { ClusterTraffic, ConsistentHash, OutlierDetection } from '../ir/traffic.ts';
 import type { TrafficPolicySettings } from '../kube/types/istio-networking.ts';
 import { durationMs } from './duration.ts';
-
-export interface SettingProblem {
-  readonly field: string;
-  readonly message: string;
-}
-
-/** The host of the backend, as far as its certificate is concerned: absent where the name is the one that requests ask for. */
-export type TlsHost = string | undefined;
+import { localityPolicy, localityProblems } from './traffic-locality.ts';
+import { type SettingProblem, type TlsBackend, tlsProblems, upstreamTls } from './traffic-tls.ts';
 
 type LoadBalancer = NonNullable<TrafficPolicySettings['loadBalancer']>;
 
@@ -23,11 +16,12 @@ const simple: Readonly<Record<string, ClusterTraffic['loadBalancing']>> = {
 };
 
 /** Translates settings. */
-export function trafficOf(settings: TrafficPolicySettings, origin: ObjectRef, host: TlsHost): ClusterTraffic {
+export function trafficOf(settings: TrafficPolicySettings, origin: ObjectRef, backend: TlsBackend): ClusterTraffic {
   const { connectionPool, loadBalancer, outlierDetection, tls } = settings;
   const { tcp, http } = connectionPool ?? {};
   const loadBalancing = loadBalancer && loadBalancingOf(loadBalancer);
-  const upstreamTls = tls && tlsOf(tls, host);
+  const locality = localityPolicy(loadBalancer?.localityLbSetting, outlierDetection !== undefined);
+  const ownTls = tls && upstreamTls(tls, backend);
   const alive = tcp?.tcpKeepalive;
   return {
     origin,
@@ -54,9 +48,8 @@ export function trafficOf(settings: TrafficPolicySettings, origin: ObjectRef, ho
     ...positive('concurrentStreams', http?.maxConcurrentStreams),
     ...(http?.h2UpgradePolicy === 'UPGRADE' && { http2: true }),
     ...(outlierDetection && { outlierDetection: outlierOf(outlierDetection) }),
-    // Without it nobody would notice that the zone has no healthy endpoint (Istio: LocalityLoadBalancerSetting).
-    ...(outlierDetection && loadBalancer?.localityLbSetting?.enabled !== false && { ownZoneFirst: true as const }),
-    ...(upstreamTls && { tls: upstreamTls }),
+    ...(locality && { locality }),
+    ...(ownTls && { tls: ownTls }),
   };
 }
 
@@ -99,26 +92,9 @@ function outlierOf(o: NonNullable<TrafficPolicySettings['outlierDetection']>): O
   };
 }
 
-/** Undefined where the proxy adds no TLS: none is asked for, or that of the mesh, which is there between all of its workloads. */
-function tlsOf(tls: NonNullable<TrafficPolicySettings['tls']>, host: TlsHost): UpstreamTls | undefined {
-  if (tls.mode !== 'SIMPLE' && tls.mode !== 'MUTUAL') return undefined;
-  const sni = tls.sni ?? host;
-  const names = tls.subjectAltNames ?? [];
-  // What cannot be verified as it is asked for is not reached at all.
-  const trust = tls.insecureSkipVerify === true ? 'anybody' : tlsProblems(tls, '').length > 0 ? 'nobody' : 'system';
-  return {
-    ...(sni !== undefined && { sni }),
-    trust,
-    subjectAltNames: (names.length > 0 ? names : sni === undefined ? [] : [sni]).map((value) => ({
-      type: value.includes('://') ? 'uri' : 'dns',
-      value,
-    })),
-  };
-}
-
 /** What of the settings is not translated. */
 export function unsupportedSettings(settings: TrafficPolicySettings, field: string): readonly SettingProblem[] {
-  const { loadBalancer, connectionPool, outlierDetection: _, tls, ...rest } = settings as TrafficPolicySettings & Record<string, unknown>;
+  const { loadBalancer, connectionPool, outlierDetection, tls, ...rest } = settings as TrafficPolicySettings & Record<string, unknown>;
   const unknown = (at: string, object: object | undefined, known: readonly string[]): SettingProblem[] =>
     Object.keys(object ?? {})
       .filter((key) => !known.includes(key))
@@ -126,7 +102,7 @@ export function unsupportedSettings(settings: TrafficPolicySettings, field: stri
   return [
     ...unknown(field, rest, ['port']),
     ...unknown(`${field}.loadBalancer`, loadBalancer, ['simple', 'consistentHash', 'localityLbSetting']),
-    ...unknown(`${field}.loadBalancer.localityLbSetting`, loadBalancer?.localityLbSetting, ['enabled']),
+    ...localityProblems(loadBalancer?.localityLbSetting, outlierDetection !== undefined, `${field}.loadBalancer.localityLbSetting`),
     ...(loadBalancer?.simple !== undefined && !Object.hasOwn(simple, loadBalancer.simple)
       ? [
           {
@@ -145,19 +121,7 @@ export function unsupportedSettings(settings: TrafficPolicySettings, field: stri
       'h2UpgradePolicy',
       'maxConcurrentStreams',
     ]),
-    ...(tls?.mode === 'SIMPLE' || tls?.mode === 'MUTUAL' ? tlsProblems(tls, `${field}.tls`) : []),
-  ];
-}
-
-/** Reasons not to reach a backend: the files and Secrets that these name are not in the proxy. */
-function tlsProblems(tls: NonNullable<TrafficPolicySettings['tls']>, field: string): readonly SettingProblem[] {
-  const closed = 'is not supported at a waypoint: its backends are not reached; use a BackendTLSPolicy';
-  return [
-    ...(tls.mode === 'MUTUAL' ? [{ field: `${field}.mode`, message: `MUTUAL ${closed}` }] : []),
-    ...(tls.credentialName !== undefined && tls.mode === 'SIMPLE' ? [{ field: `${field}.credentialName`, message: closed }] : []),
-    ...(tls.caCertificates !== undefined && tls.caCertificates !== 'system'
-      ? [{ field: `${field}.caCertificates`, message: `${closed}, or \`system\`` }]
-      : []),
+    ...(tls ? tlsProblems(tls, `${field}.tls`) : []),
   ];
 }
 

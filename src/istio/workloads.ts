@@ -6,11 +6,12 @@
  */
 import type { Endpoint } from '../ir/backend.ts';
 import { type MeshPort, type MeshService, type MeshWorkload, endpointOn } from '../ir/mesh.ts';
+import type { Locality } from '../ir/locality.ts';
 import { compareText } from '../ir/precedence.ts';
 import { type Collection, type Ctx, type Graph, type Index, join, map } from '../krt/index.ts';
 import type { Pod } from '../kube/types/core.ts';
 import type { WorkloadEntry } from '../kube/types/istio-networking.ts';
-import { isReachable } from './serviceentry.ts';
+import { entryPlace, isReachable } from './serviceentry.ts';
 import type { WaypointLabels } from './services.ts';
 import { waypointLabels } from './services.ts';
 
@@ -22,7 +23,10 @@ export interface LabelledWorkload {
   /** Port by name: of its containers, or of the WorkloadEntry. */
   readonly ports: Readonly<Record<string, number>>;
   readonly ready: boolean;
-  readonly zone?: string;
+  /** Of a WorkloadEntry. */
+  readonly at?: Locality;
+  /** Of a Pod. */
+  readonly node?: string;
   readonly weight?: number;
 }
 
@@ -63,6 +67,7 @@ function podWorkload(pod: Pod): LabelledWorkload | undefined {
       origin: { group: '', kind: 'Pod', namespace, name },
     },
     labels,
+    ...(pod.spec.nodeName !== undefined && { node: pod.spec.nodeName }),
     waypoint: waypointLabels(pod),
     ports: Object.fromEntries(named.map((p) => [p.name, p.containerPort])),
     ready: deletionTimestamp === undefined && pod.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') === true,
@@ -74,7 +79,7 @@ function entryWorkload(entry: WorkloadEntry): LabelledWorkload | undefined {
   const { name, namespace = '' } = entry.metadata;
   const { address } = entry.spec;
   if (address === undefined || !isReachable(address)) return undefined;
-  const zone = entry.spec.locality?.split('/')[1];
+  const at = entryPlace(entry.spec.locality, undefined);
   return {
     workload: {
       key: `WorkloadEntry/${namespace}/${name}`,
@@ -88,7 +93,7 @@ function entryWorkload(entry: WorkloadEntry): LabelledWorkload | undefined {
     waypoint: waypointLabels(entry),
     ports: entry.spec.ports ?? {},
     ready: true,
-    ...(zone && { zone }),
+    ...(at && { at }),
     ...(entry.spec.weight !== undefined && { weight: entry.spec.weight }),
   };
 }

@@ -40,6 +40,8 @@ export interface MeshApi extends Bindings {
   readonly serviceEntryEndpoints: Collection<Endpoints>;
   /** Bound services by `Kind/namespace/name` of the Service or ServiceEntry. */
   readonly boundByObject: Index<BoundService>;
+  /** Bound services by host. */
+  readonly boundByHost: Index<BoundService>;
   /** Bound services by namespace. */
   readonly boundByNamespace: Index<BoundService>;
   /** Bound services by `namespace/name` of the waypoint. */
@@ -69,6 +71,7 @@ export function meshApi(g: Graph, inputs: MeshInputs): MeshApi {
     waypoints,
     meshNamespaces: namespaces,
     boundByObject: bound.boundServices.index('object', ({ service: s }) => [`${s.kind}/${s.namespace}/${s.name}`]),
+    boundByHost: bound.boundServices.index('host', ({ service: s }) => [s.host]),
     boundByNamespace: bound.boundServices.index('namespace', ({ service: s }) => [s.namespace]),
     boundByWaypoint: bound.boundServices.index('waypoint', (b) => [b.waypoint]),
   };

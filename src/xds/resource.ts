@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
-import type { Endpoints } from '../ir/backend.ts';
+import type { Cluster, Endpoints } from '../ir/backend.ts';
 import type { ObjectRef } from '../ir/object-ref.ts';
+import type { ClusterVariant } from './translate/cluster.ts';
 
 /** The xDS types that we serve. */
 export const TypeUrl = {
@@ -31,7 +32,13 @@ export interface XdsResource {
   /** Names of the clusters that must be live at the proxy before this resource may be sent (make before break). */
   readonly clusters: readonly string[];
   /** What it was made from, if its bytes differ by where a proxy runs: see placed.ts. The version then stands for all of them. */
-  readonly placed?: Endpoints;
+  readonly placed?: Endpoints | PlacedCluster;
+}
+
+/** A cluster that has its endpoints in itself, as the proxy resolves them. */
+export interface PlacedCluster {
+  readonly cluster: Cluster;
+  readonly variant: ClusterVariant;
 }
 
 /** Key of a resource in collections: unique over scopes and types. */

@@ -107,7 +107,10 @@ export interface TrafficPolicySettings {
     readonly sni?: string;
     readonly subjectAltNames?: readonly string[];
     readonly credentialName?: string;
+    readonly clientCertificate?: string;
+    readonly privateKey?: string;
     readonly caCertificates?: string;
+    readonly caCrl?: string;
     readonly insecureSkipVerify?: boolean;
   };
 }

@@ -137,4 +137,5 @@ export interface MeshConfig {
   readonly accessLogFormat?: string;
   readonly accessLogEncoding?: 'TEXT' | 'JSON';
   readonly defaultProviders?: { readonly accessLogging?: readonly string[] };
+  readonly defaultDestinationRuleExportTo?: readonly string[];
 }

@@ -8,12 +8,16 @@ import {
   type RouteAction_HashPolicy as HashPolicy,
   any,
 } from '../proto/index.ts';
+import { requestNames } from './upstream-tls.ts';
 import { duration, unlimited } from './values.ts';
 
 /** Settings of the cluster itself. One that takes its endpoints from what is asked for has no choice among them. */
 export function trafficOptions(traffic: ClusterTraffic, { discovery }: Partial<Cluster>): EnvoyCluster {
   const { limits, keepalive, outlierDetection, loadBalancing } = traffic;
   const chooses = discovery?.from !== 'host' && discovery?.from !== 'original-destination';
+  const weighted = chooses && traffic.locality?.by === 'shares';
+  // A policy of its own has that in itself.
+  const weightedHere = weighted && typeof loadBalancing !== 'object';
   // Envoy's own limits are 1024, and 3 retries.
   const limit = (value: number | undefined) => (value === undefined ? unlimited : { value });
   return {
@@ -39,11 +43,14 @@ export function trafficOptions(traffic: ClusterTraffic, { discovery }: Partial<C
         },
       },
     }),
-    ...(outlierDetection && {
-      outlier_detection: outlier(outlierDetection),
-      common_lb_config: { healthy_panic_threshold: { value: outlierDetection.minHealthPercent } },
+    ...(outlierDetection && { outlier_detection: outlier(outlierDetection) }),
+    ...((outlierDetection || weightedHere) && {
+      common_lb_config: {
+        ...(outlierDetection && { healthy_panic_threshold: { value: outlierDetection.minHealthPercent } }),
+        ...(weightedHere && { locality_weighted_lb_config: {} }),
+      },
     }),
-    ...(chooses && loadBalancing !== undefined && balancing(loadBalancing)),
+    ...(chooses && loadBalancing !== undefined && balancing(loadBalancing, weighted)),
   };
 }
 
@@ -75,7 +82,7 @@ export function httpOptions(
           ? { use_downstream_protocol_config: { http_protocol_options: {}, http2_protocol_options: streams } }
           : { explicit_http_config: isHttp2 ? { http2_protocol_options: streams } : { http_protocol_options: {} } }),
         ...(Object.keys(common).length > 0 && { common_http_protocol_options: common }),
-        ...(byHost && { upstream_http_protocol_options: { auto_sni: true, auto_san_validation: true } }),
+        ...(byHost && { upstream_http_protocol_options: requestNames(tls) }),
       }),
     },
   };
@@ -106,7 +113,7 @@ function outlier(o: OutlierDetection): EnvoyOutlierDetection {
   };
 }
 
-function balancing(policy: NonNullable<ClusterTraffic['loadBalancing']>): EnvoyCluster {
+function balancing(policy: NonNullable<ClusterTraffic['loadBalancing']>, weighted: boolean): EnvoyCluster {
   switch (policy) {
     case 'round-robin':
       return { lb_policy: LbPolicy.ROUND_ROBIN };
@@ -115,17 +122,19 @@ function balancing(policy: NonNullable<ClusterTraffic['loadBalancing']>): EnvoyC
     case 'random':
       return { lb_policy: LbPolicy.RANDOM };
     default:
-      return { load_balancing_policy: { policies: [{ typed_extension_config: hashing(policy) }] } };
+      return { load_balancing_policy: { policies: [{ typed_extension_config: hashing(policy, weighted) }] } };
   }
 }
 
-function hashing({ by, table }: ConsistentHash) {
+function hashing({ by, table }: ConsistentHash, weighted: boolean) {
+  const byPlace = weighted ? { locality_weighted_lb_config: {} } : {};
   const consistent_hashing_lb_config = { hash_policy: [hashPolicy(by)] };
   return table.kind === 'maglev'
     ? {
         name: 'envoy.load_balancing_policies.maglev',
         typed_config: any('envoy.extensions.load_balancing_policies.maglev.v3.Maglev', {
           consistent_hashing_lb_config,
+          ...byPlace,
           ...(table.size !== undefined && { table_size: { value: table.size } }),
         }),
       }
@@ -133,6 +142,7 @@ function hashing({ by, table }: ConsistentHash) {
         name: 'envoy.load_balancing_policies.ring_hash',
         typed_config: any('envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash', {
           consistent_hashing_lb_config,
+          ...byPlace,
           ...(table.minimumSize !== undefined && { minimum_ring_size: { value: table.minimumSize } }),
         }),
       };

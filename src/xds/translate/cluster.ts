@@ -1,6 +1,6 @@
 /** [Cluster] -> Envoy Cluster; [Endpoints] -> ClusterLoadAssignment. One of each for all routes and Gateways that lead there. */
 import type { ClusterTraffic } from '../../ir/traffic.ts';
-import type { Cluster, Endpoint, Endpoints, Place } from '../../ir/backend.ts';
+import type { Cluster, Endpoint, Endpoints, Place, UpstreamTls } from '../../ir/backend.ts';
 import {
   type Cluster as EnvoyCluster,
   type ClusterLoadAssignment,
@@ -11,6 +11,7 @@ import {
   encode,
 } from '../proto/index.ts';
 import { dynamicForwardProxy } from './dynamic-forward-proxy.ts';
+import { type EndpointGroup, endpointGroups } from './locality.ts';
 import { tunnelEndpoint, tunnelTransport } from './hbone-upstream.ts';
 import { inferenceOptions } from './inference-cluster.ts';
 import { lambdaOptions } from './lambda.ts';
@@ -32,12 +33,14 @@ export interface ClusterVariant {
   readonly traffic?: ClusterTraffic | undefined;
   /** True: nobody said which HTTP the backend speaks, so it is the one that the client chose. */
   readonly undeclared?: boolean;
+  /** Where they run. */
+  readonly place?: Place | undefined;
 }
 
 /** The bytes of a cluster. */
 export function encodeCluster(
   cluster: Pick<Cluster, 'name' | 'statName'> & Partial<Cluster>,
-  { clientCertificate, tunnels = false, uncaptured = false, traffic, undeclared = false }: ClusterVariant = {},
+  { clientCertificate, tunnels = false, uncaptured = false, traffic, undeclared = false, place }: ClusterVariant = {},
 ): Uint8Array {
   const asked = cluster.tls ?? traffic?.tls;
   const tls = asked && upstreamTlsSocket(asked, traffic?.http2 ? 'http2' : (cluster.protocol ?? 'http1'), clientCertificate);
@@ -47,7 +50,7 @@ export function encodeCluster(
     name: cluster.name,
     alt_stat_name: cluster.statName,
     ...(metadata && { metadata }),
-    ...discovery(cluster, uncaptured),
+    ...discovery(cluster, asked, uncaptured, place),
     connect_timeout: { seconds: 5 },
     // An endpoint that leaves the set gets no more requests at once, whatever health checks say.
     ignore_health_on_host_removal: true,
@@ -67,17 +70,22 @@ function withoutTls(traffic: ClusterTraffic): ClusterTraffic {
 }
 
 /** Where a cluster has its endpoints from. */
-function discovery(cluster: Pick<Cluster, 'name'> & Partial<Cluster>, uncaptured: boolean): Partial<EnvoyCluster> {
+function discovery(
+  cluster: Pick<Cluster, 'name'> & Partial<Cluster>,
+  asked: UpstreamTls | undefined,
+  uncaptured: boolean,
+  place: Place | undefined,
+): Partial<EnvoyCluster> {
   switch (cluster.discovery?.from) {
     case 'dns':
       return {
         type: Cluster_DiscoveryType.STRICT_DNS,
         // Most clusters have no way out over IPv6.
         dns_lookup_family: Cluster_DnsLookupFamily.V4_PREFERRED,
-        load_assignment: loadAssignment({ cluster: cluster.name, endpoints: cluster.discovery.endpoints }),
+        load_assignment: loadAssignment({ ...cluster.discovery, cluster: cluster.name }, place),
       };
     case 'host':
-      return dynamicForwardProxy(cluster);
+      return dynamicForwardProxy(cluster, asked);
     case 'original-destination':
       return originalDestination(cluster.discovery, uncaptured);
     default:
@@ -90,7 +98,11 @@ export function encodeEndpoints(endpoints: Endpoints, place?: Place): Uint8Array
   return encode('envoy.config.endpoint.v3.ClusterLoadAssignment', loadAssignment(endpoints, place));
 }
 
-function loadAssignment({ cluster, endpoints, prefers }: Endpoints, place: Place = {}): ClusterLoadAssignment {
+function loadAssignment(
+  { cluster, endpoints, prefers, locality }: Pick<Endpoints, 'cluster' | 'endpoints' | 'prefers' | 'locality'>,
+  place: Place = {},
+): ClusterLoadAssignment {
+  if (locality) return { cluster_name: cluster, endpoints: endpointGroups(endpoints, locality, place).map(localityOf) };
   const distances = prefers === undefined ? undefined : Map.groupBy(endpoints, (e) => distance(e, prefers, place));
   // Priorities are counted without gaps: where nobody is near, the next are the first.
   const ranks = distances ? [...distances.keys()].sort((a, b) => a - b).map((d) => distances.get(d) ?? []) : [endpoints];
@@ -106,14 +118,21 @@ function distance({ near }: Endpoint, prefers: Endpoints['prefers'], { node, zon
 /** The endpoints of a priority, by zone. */
 function localities(endpoints: readonly Endpoint[], priority: number): LocalityLbEndpoints[] {
   const zones = Map.groupBy(endpoints, (e) => e.zone ?? '');
-  return [...zones].map(([zone, members]) => ({
-    ...(zone !== '' && { locality: { zone } }),
+  return [...zones].map(([zone, members]) => localityOf({ locality: { zone }, priority, endpoints: members }));
+}
+
+function localityOf({ locality: { region, zone, subzone }, priority, weight, endpoints }: EndpointGroup): LocalityLbEndpoints {
+  return {
+    ...((region || zone || subzone) && {
+      locality: { ...(region && { region }), ...(zone && { zone }), ...(subzone && { sub_zone: subzone }) },
+    }),
+    ...(weight !== undefined && { load_balancing_weight: { value: weight } }),
     ...(priority > 0 && { priority }),
-    lb_endpoints: members.map((member) => ({
+    lb_endpoints: endpoints.map((member) => ({
       ...(member.weight !== undefined && { load_balancing_weight: { value: member.weight } }),
       ...withFacts(member.tunnel ? tunnelEndpoint(member, member.tunnel) : direct(member), member),
     })),
-  }));
+  };
 }
 
 function withFacts(endpoint: LbEndpoint, { workload }: Endpoint): LbEndpoint {

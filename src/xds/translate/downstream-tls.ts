@@ -44,7 +44,8 @@ function tlsParams({ minVersion, maxVersion, cipherSuites, curves, signatureAlgo
   };
 }
 
-const sanTypes: Readonly<Record<SubjectAltName['type'], SanType>> = {
+/** Names in certificates, as Envoy calls them. */
+export const sanTypes: Readonly<Record<SubjectAltName['type'], SanType>> = {
   dns: SanType.DNS,
   uri: SanType.URI,
   email: SanType.EMAIL,

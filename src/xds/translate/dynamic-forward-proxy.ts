@@ -4,9 +4,10 @@
  *
  * Reserved addresses are taken out of every answer, so that neither a name nor an address in the header leads into the proxy.
  */
-import type { Cluster } from '../../ir/backend.ts';
+import type { Cluster, UpstreamTls } from '../../ir/backend.ts';
 import { reservedRanges } from '../../ir/reserved-address.ts';
 import { Cluster_DnsLookupFamily, type Cluster as EnvoyCluster, Cluster_LbPolicy, type DnsCacheConfig, any } from '../proto/index.ts';
+import { requestNames } from './upstream-tls.ts';
 
 /** Reserved addresses, as Envoy writes ranges. */
 export const reservedPrefixes = reservedRanges.map(({ address, bits }) => ({ address_prefix: address, prefix_len: { value: bits } }));
@@ -21,20 +22,25 @@ export function dnsCache(cluster: string): DnsCacheConfig {
 }
 
 /** What such a cluster has in place of endpoints. */
-export function dynamicForwardProxy({ name, protocol = 'http1' }: Pick<Cluster, 'name'> & Partial<Cluster>): Partial<EnvoyCluster> {
+export function dynamicForwardProxy(
+  { name, protocol = 'http1' }: Pick<Cluster, 'name'> & Partial<Cluster>,
+  tls: UpstreamTls | undefined,
+): Partial<EnvoyCluster> {
+  // Envoy asks for both, without TLS too, unless it is told that this is meant.
+  const byName = requestNames(tls);
   return {
     lb_policy: Cluster_LbPolicy.CLUSTER_PROVIDED,
     cluster_type: {
       name: 'envoy.clusters.dynamic_forward_proxy',
       typed_config: any('envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig', {
         dns_cache_config: dnsCache(name),
+        ...(!(byName.auto_sni && byName.auto_san_validation) && { allow_insecure_cluster_options: true }),
       }),
     },
     typed_extension_protocol_options: {
       'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': any('envoy.extensions.upstreams.http.v3.HttpProtocolOptions', {
         explicit_http_config: protocol === 'http2' ? { http2_protocol_options: {} } : { http_protocol_options: {} },
-        // Envoy asks for both, without TLS too.
-        upstream_http_protocol_options: { auto_sni: true, auto_san_validation: true },
+        upstream_http_protocol_options: byName,
       }),
     },
   };

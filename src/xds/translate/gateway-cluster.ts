@@ -4,7 +4,8 @@
  *   Clusters, Endpoints ─> bytes, once for all ─┬─> Cluster, ClusterLoadAssignment of each Gateway that uses them
  *   ClientCertificates, MeshSenders ────────────┘   other bytes only where a Gateway differs
  */
-import type { ClientCertificate, Cluster, Endpoints } from '../../ir/backend.ts';
+import type { ClientCertificate, Cluster, Endpoint, Endpoints } from '../../ir/backend.ts';
+import type { LocalityPolicy, PlacedPolicy } from '../../ir/locality.ts';
 import { type CapturedIngress, type HboneWorkload, type MeshSender, type ServiceAddress, familyOf } from '../../ir/mesh-sender.ts';
 import { tcpPortOfCluster } from '../../ir/names.ts';
 import type { ObjectRef } from '../../ir/object-ref.ts';
@@ -13,7 +14,7 @@ import { compareText } from '../../ir/precedence.ts';
 import type { SharedCluster } from '../../ir/tcp.ts';
 import { type Collection, type Ctx, type Graph, type Index, deepEqual, join, map } from '../../krt/index.ts';
 import { TypeUrl, type XdsResource, versionOf, xdsResourceKey } from '../resource.ts';
-import { encodeCluster, encodeEndpoints } from './cluster.ts';
+import { type ClusterVariant, encodeCluster, encodeEndpoints } from './cluster.ts';
 
 export interface GatewayClusterInputs {
   readonly clusters: Collection<Cluster>;
@@ -29,18 +30,21 @@ export interface GatewayClusterInputs {
   readonly ingressAddresses: Collection<ServiceAddress>;
   /** How the proxies of a Gateway treat a backend. */
   readonly trafficOf: (ctx: Ctx, scope: string, cluster: Cluster) => ClusterTraffic | undefined;
+  /** Endpoints with all that the policy asks of them. */
+  readonly localized: (ctx: Ctx, scope: string, policy: LocalityPolicy, endpoints: readonly Endpoint[]) => LocalizedEndpoints;
   /** By address. */
   readonly hboneWorkloads: Index<HboneWorkload>;
   /** Clusters of ports that do not say what they speak, by `scope|cluster`. */
   readonly undeclaredClusters: Collection<{ readonly key: string }>;
 }
 
-interface Encoded {
-  readonly version: string;
-  readonly bytes: Uint8Array;
-  readonly origins: readonly ObjectRef[];
-  readonly placed?: Endpoints;
+/** With the places of the endpoints, and what of the proxy is compared with them. */
+export interface LocalizedEndpoints {
+  readonly endpoints: readonly Endpoint[];
+  readonly locality: PlacedPolicy;
 }
+
+type Encoded = Pick<XdsResource, 'version' | 'bytes' | 'origins' | 'placed'>;
 
 /** Equal versions are equal bytes; origins can change without them. */
 export function sameResource(a: XdsResource, b: XdsResource): boolean {
@@ -65,7 +69,13 @@ export function gatewayClusters(g: Graph, ir: GatewayClusterInputs): Collection<
     const shared = ctx.fetchOne(clusterBytes, use.cluster);
     if (!shared) return undefined;
     const own = ownCluster(ctx, ir, use.scope, use.cluster);
-    return { scope: use.scope, type: TypeUrl.cluster, name: use.cluster, ...(own ? encoded(own, shared.origins) : shared), clusters: [] };
+    return {
+      scope: use.scope,
+      type: TypeUrl.cluster,
+      name: use.cluster,
+      ...(own ? { ...own, origins: shared.origins } : shared),
+      clusters: [],
+    };
   });
   const endpoints = map(g, ir.clusterUses, options('EndpointResources'), (ctx, use): XdsResource | undefined => {
     const shared = ctx.fetchOne(endpointBytes, use.cluster);
@@ -77,23 +87,38 @@ export function gatewayClusters(g: Graph, ir: GatewayClusterInputs): Collection<
 }
 
 /** Other bytes than those for all: where the backend speaks TLS, or nobody knows what, or its endpoints may be tunnels. */
-function ownCluster(ctx: Ctx, ir: GatewayClusterInputs, scope: string, name: string): Uint8Array | undefined {
+function ownCluster(ctx: Ctx, ir: GatewayClusterInputs, scope: string, name: string): Encoded | undefined {
   const clientCertificate = ctx.fetchOne(ir.clientCertificates, scope)?.secret;
   const sender = ctx.fetchOne(ir.meshSenders, scope);
   const cluster = ctx.fetchOne(ir.clusters, name);
   if (!cluster) return undefined;
   const traffic = ir.trafficOf(ctx, scope, cluster);
+  const placed = traffic ? localizedCluster(ctx, ir, scope, cluster, traffic) : cluster;
   const undeclared = ctx.fetchOne(ir.undeclaredClusters, `${scope}|${name}`) !== undefined;
   if (sender?.by === 'hbone')
-    return encodeCluster(cluster, { clientCertificate, tunnels: hasAddresses(cluster), uncaptured: true, traffic, undeclared });
-  if (traffic || undeclared) return encodeCluster(cluster, { clientCertificate, traffic, undeclared });
+    return encodedCluster(placed, { clientCertificate, tunnels: hasAddresses(cluster), uncaptured: true, traffic, undeclared });
+  if (traffic || undeclared) return encodedCluster(placed, { clientCertificate, traffic, undeclared });
   if (!cluster.tls) return undefined;
   if (sender?.whole && addressThrough(ctx, ir, sender, name) !== undefined) {
     // The waypoint has to read the request, and speaks TLS to the backend itself; up to it ztunnel encrypts.
     const { tls: _, ...plain } = cluster;
-    return encodeCluster(plain);
+    return encodedCluster(plain, {});
   }
-  return clientCertificate === undefined ? undefined : encodeCluster(cluster, { clientCertificate });
+  return clientCertificate === undefined ? undefined : encodedCluster(cluster, { clientCertificate });
+}
+
+/** A cluster that has its endpoints in itself, with their places. */
+function localizedCluster(ctx: Ctx, ir: GatewayClusterInputs, scope: string, cluster: Cluster, { locality }: ClusterTraffic): Cluster {
+  const { discovery } = cluster;
+  if (discovery?.from !== 'dns' || !locality || locality.by === 'nothing') return cluster;
+  return { ...cluster, discovery: { from: 'dns', ...ir.localized(ctx, scope, locality, discovery.endpoints) } };
+}
+
+/** With places, the version stands for the bytes of all of them. */
+function encodedCluster(cluster: Cluster, variant: ClusterVariant): Encoded {
+  const generic = encoded(encodeCluster(cluster, variant), []);
+  if (cluster.discovery?.from !== 'dns' || !cluster.discovery.locality) return generic;
+  return { ...generic, version: versionOf(Buffer.from(generic.version + JSON.stringify(cluster.discovery))), placed: { cluster, variant } };
 }
 
 /** Whether the controller knows the addresses behind it: then some may be workloads of the mesh. */
@@ -105,7 +130,8 @@ function hasAddresses({ discovery }: Cluster): boolean {
 function ownEndpoints(ctx: Ctx, ir: GatewayClusterInputs, scope: string, name: string): Endpoints | undefined {
   const sender = ctx.fetchOne(ir.meshSenders, scope);
   const cluster = ctx.fetchOne(ir.clusters, name);
-  const near = cluster && ir.trafficOf(ctx, scope, cluster)?.ownZoneFirst ? nearFirst(ctx.fetchOne(ir.endpoints, name)) : undefined;
+  const policy = cluster && ir.trafficOf(ctx, scope, cluster)?.locality;
+  const near = policy && localizedEndpoints(ctx, ir, scope, policy, ctx.fetchOne(ir.endpoints, name));
   if (!sender) return near;
   if (sender.by === 'ztunnel') {
     const address = addressThrough(ctx, ir, sender, name);
@@ -121,11 +147,19 @@ function ownEndpoints(ctx: Ctx, ir: GatewayClusterInputs, scope: string, name: s
   return endpoints.some((e) => e.tunnel) ? { ...all, endpoints } : near;
 }
 
-/** Each endpoint is close to its zone. What the Service says of distribution stays. */
-function nearFirst(all: Endpoints | undefined): Endpoints | undefined {
-  if (!all || all.prefers !== undefined) return all;
-  const endpoints = all.endpoints.map((e) => ({ ...e, near: { zones: e.zone === undefined ? [] : [e.zone], nodes: [] } }));
-  return { ...all, endpoints, prefers: 'zone' };
+/** Undefined: those for all. */
+function localizedEndpoints(
+  ctx: Ctx,
+  ir: GatewayClusterInputs,
+  scope: string,
+  policy: LocalityPolicy,
+  all: Endpoints | undefined,
+): Endpoints | undefined {
+  if (!all) return undefined;
+  const { cluster, endpoints, prefers } = all;
+  if (policy.by === 'nothing') return prefers === undefined ? undefined : { cluster, endpoints };
+  if (policy.by === 'failover' && policy.byDefault && prefers !== undefined) return undefined;
+  return { cluster, ...ir.localized(ctx, scope, policy, endpoints) };
 }
 
 /** An address may for a moment be that of two Pods, one of which is gone. */
@@ -144,7 +178,7 @@ function addressThrough(ctx: Ctx, ir: GatewayClusterInputs, sender: CapturedIngr
 /** With a preference for places, the version stands for the bytes of all of them. */
 function encodedEndpoints(endpoints: Endpoints): Encoded {
   const generic = encoded(encodeEndpoints(endpoints), []);
-  if (endpoints.prefers === undefined) return generic;
+  if (endpoints.prefers === undefined && !endpoints.locality) return generic;
   return { ...generic, version: versionOf(Buffer.from(JSON.stringify(endpoints))), placed: endpoints };
 }
 

@@ -1,6 +1,6 @@
 /** The HTTP filter of a waypoint's chains: requests find their scope by the address that the connection asks for. */
 import { type WaypointTelemetry, defaultTelemetry } from '../../ir/telemetry.ts';
-import type { WaypointListener } from '../../ir/waypoint.ts';
+import type { TcpService, WaypointListener } from '../../ir/waypoint.ts';
 import type { ConfigListenerFilter, HttpFilter } from '../proto/index.ts';
 import { fileAccessLog } from './access-log.ts';
 import { clientCertHeader } from './client-cert-header.ts';
@@ -24,10 +24,16 @@ export function waypointHttp(listener: WaypointListener): WaypointHttp {
  * What a proxy before us said about the client is believed: behind an ingress, `X-Forwarded-Proto` stays `https`, and `remote.ip` of policies is the
  * address that the ingress saw. `key` is of the scopes of all connections where it is not the address that they ask for.
  */
-export function waypointHttpFilter({ telemetry, first }: WaypointHttp, key = destinationScopeKey): ConfigListenerFilter {
+export function waypointHttpFilter(
+  { telemetry, first }: WaypointHttp,
+  key = destinationScopeKey,
+  { onward }: Pick<TcpService, 'onward'> = {},
+): ConfigListenerFilter {
   return managerFilter({
     ...connectionManager(serviceScopedRoutes, key, first),
     xff_num_trusted_hops: 1,
+    // A port in the authority would be the one that is dialled.
+    ...(onward !== undefined && { strip_any_host_port: true }),
     access_log: [...requestMetrics(telemetry), ...telemetry.accessLogs.map(fileAccessLog)],
   });
 }

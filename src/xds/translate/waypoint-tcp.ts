@@ -42,7 +42,12 @@ export function tcpServiceChain(service: TcpService, identity: ClientIdentity, h
     name: `${service.http ? `${httpChainName}|` : service.tls.length > 0 ? passedOnPrefix : ''}${placeOf(service)}`,
     filter_chain_match: matchOf(service),
     filters: service.http
-      ? [...identity.filters, sourceFacts, waypointHttpFilter(http, serviceScopeKey(service.address, service.port))]
+      ? [
+          ...identity.filters,
+          sourceFacts,
+          ...portFacts(service),
+          waypointHttpFilter(http, serviceScopeKey(service.address, service.port), service),
+        ]
       : service.tls.length > 0
         ? [connectionFacts(identity), tcpProxy('tls', [{ cluster: tlsListenerName, weight: 1 }])]
         : [...identity.filters, sourceFacts, ...authorizationOf(service), tcpProxy('tcp', service.backends)],
@@ -121,6 +126,21 @@ function nameResolution(port_value: number, [backend]: TcpService['backends']): 
 }
 
 const wayThere = encode('envoy.config.cluster.v3.Cluster', internalCluster(tlsListenerName));
+
+/** What a cluster that resolves names reads, in place of the usual port. */
+function portFacts({ onward }: TcpService): readonly ConfigListenerFilter[] {
+  if (onward === undefined) return [];
+  return [
+    {
+      name: 'kgateway.onward_port',
+      typed_config: any('envoy.extensions.filters.network.set_filter_state.v3.Config', {
+        on_new_connection: [
+          { object_key: 'envoy.upstream.dynamic_port', format_string: { text_format_source: { inline_string: String(onward) } } },
+        ],
+      }),
+    },
+  ];
+}
 
 /** What stands before the connections of a Service. */
 export function authorizationOf({ authorization }: TcpService): readonly ConfigListenerFilter[] {

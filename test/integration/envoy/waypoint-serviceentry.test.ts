@@ -92,6 +92,10 @@ beforeAll(async () => {
         entry(
           'by-name',
           `{ hosts: ['*.example.com'], addresses: [240.240.0.7], resolution: DYNAMIC_DNS, ports: [{ number: ${httpPort}, name: http, protocol: HTTP }, { number: ${tlsPort}, name: tls, protocol: TLS }] }`,
+        ) +
+        entry(
+          'onward',
+          `{ hosts: ['*.onward.example.com'], addresses: [240.240.0.8], resolution: DYNAMIC_DNS, ports: [{ number: 80, name: http, protocol: HTTP, targetPort: ${httpPort} }, { number: 8080, name: http-alt, protocol: HTTP, targetPort: ${httpPort} }, { number: 443, name: tls, protocol: TLS, targetPort: ${tlsPort} }] }`,
         ),
     },
     [15_088],
@@ -184,6 +188,19 @@ describe('resolution DYNAMIC_DNS', () => {
     }
     // A name of its own may lead to the proxy itself.
     expect((await get('/', { address, port: httpPort, host: `loop.example.com:${httpPort}` })).status).toBe(503);
+  });
+
+  test('leads to another port behind the name, if the service has one', async () => {
+    const to = { address: '240.240.0.8', port: 80 };
+    await eventually(
+      'the name is resolved',
+      async () => (await get('/', { ...to, host: 'a.onward.example.com' })).body === 'here a.onward.example.com',
+    );
+    expect((await get('/', { ...to, host: 'a.onward.example.com:80' })).body).toBe('here a.onward.example.com');
+    expect((await get('/', { ...to, port: 8080, host: 'a.onward.example.com:8080' })).body).toBe('here a.onward.example.com');
+    expect((await get('/', { ...to, host: 'a.example.org' })).status).toBe(404);
+    expect((await get('/', { ...to, host: machine })).status).toBe(404);
+    await eventually('the name is resolved', async () => (await greeting(to.address, 443, 'b.onward.example.com')) === 'tls here');
   });
 
   test('of TLS goes by the server name', async () => {
