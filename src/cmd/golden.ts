@@ -8,18 +8,18 @@ import { dump, loadAll } from 'js-yaml';
 import type { StatusReport } from '../ir/report.ts';
 import { describeRef } from '../ir/object-ref.ts';
 import { Graph, map } from '../krt/index.ts';
+import { crdValidator } from '../kube/crd-validation.ts';
 import type { KubeObject } from '../kube/types/meta.ts';
 import { messageNameOf, toJson } from '../xds/proto/index.ts';
 import { TypeUrl, type XdsResource } from '../xds/resource.ts';
 import { podBinding } from '../xds/translate/listener.ts';
 import { pretendIngressGateways } from './ingress-gateways.ts';
-import { loadValidator } from './local.ts';
+import { servedCrds } from './local.ts';
 import { objectSources } from './object-sources.ts';
 import { createSources } from './sources.ts';
 import { wire } from './wiring.ts';
 
 export const goldenFolder = join(import.meta.dirname, 'testdata');
-const root = join(import.meta.dirname, '../..');
 const marker = '\n---\n# Output\n';
 
 export interface Translation {
@@ -45,12 +45,7 @@ export function goldenText(input: string, output: string): string {
   return `${input.trimEnd()}${marker}${output}`;
 }
 
-const validate = loadValidator([
-  join(root, 'manifests/gateway-api'),
-  join(root, 'manifests/gateway-api-legacy'),
-  join(root, 'manifests/inference-extension'),
-  join(root, 'charts/kgateway-crds/templates'),
-]);
+const validate = crdValidator(servedCrds());
 
 /** Translates YAML documents through the whole graph, with every Gateway at 192.0.2.1. Throws when an object does not fit its CRD. */
 export function translateYaml(text: string, { weightedRoutes = true }: { readonly weightedRoutes?: boolean } = {}): Translation {

@@ -10,7 +10,7 @@ import { loadAll } from 'js-yaml';
 import type { GatewayView } from '../gateway/gateway.ts';
 import { routeSources } from '../gateway/routes.ts';
 import { Graph, map } from '../krt/index.ts';
-import { type Validator, crdValidator } from '../kube/crd-validation.ts';
+import { crdValidator } from '../kube/crd-validation.ts';
 import { describeProblem, watchFolder } from '../kube/folder.ts';
 import type { CustomResourceDefinition, EndpointSlice } from '../kube/types/core.ts';
 import type { KubeObject } from '../kube/types/meta.ts';
@@ -30,8 +30,6 @@ export interface LocalOptions {
   readonly folder: string;
   /** Path of the Envoy binary. */
   readonly envoy: string;
-  /** Where the CRDs stand, to check and default objects as an API server would. */
-  readonly crdFolders: readonly string[];
   readonly log: Logger;
   readonly print: (text: string) => void;
 }
@@ -104,7 +102,7 @@ export async function runLocal(o: LocalOptions): Promise<Local> {
     o.folder,
     (object) => byKind[object.kind],
     (problem) => o.print(`  ! ${describeProblem(problem)}`),
-    { validate: loadValidator(o.crdFolders) },
+    { validate: crdValidator(servedCrds()) },
   );
   for (const source of Object.values(byKind)) source.markSynced();
   o.print(`${folder.size} objects from ${o.folder}; changes are live as you save. Ctrl-C ends it.`);
@@ -192,12 +190,20 @@ function followStatus(sources: ObjectSources, wiring: ReturnType<typeof wire>, p
   );
 }
 
-/** The CRDs of folders of YAML files. */
-export function loadValidator(folders: readonly string[]): Validator {
+const root = join(import.meta.dirname, '../..');
+
+/** The CRDs of everything that is served, out of the repository: to check and default objects as an API server would. */
+export function servedCrds(): readonly CustomResourceDefinition[] {
+  const folders = [
+    'manifests/gateway-api',
+    'manifests/gateway-api-legacy',
+    'manifests/inference-extension',
+    'charts/kgateway-crds/templates',
+  ];
   const documents = folders.flatMap((folder) =>
-    readdirSync(folder)
+    readdirSync(join(root, folder))
       .filter((file) => file.endsWith('.yaml'))
-      .flatMap((file) => loadAll(readFileSync(join(folder, file), 'utf8')) as KubeObject[]),
+      .flatMap((file) => loadAll(readFileSync(join(root, folder, file), 'utf8')) as KubeObject[]),
   );
-  return crdValidator(documents.filter((d): d is CustomResourceDefinition => d?.kind === 'CustomResourceDefinition'));
+  return documents.filter((d): d is CustomResourceDefinition => d?.kind === 'CustomResourceDefinition');
 }

@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 /** The command line. Everything is constructed here and in what it calls; nothing else in src/ starts anything. */
 import { existsSync } from 'node:fs';
-import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { runController } from './controller.ts';
 import { runLocal } from './local.ts';
@@ -21,8 +20,6 @@ const usage = `kgateway [COMMAND]
   local FOLDER        serve a folder of YAML files through a real Envoy on loopback (ENVOY_PATH)
 `;
 
-const root = resolve(import.meta.dirname, '../..');
-
 function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
@@ -40,12 +37,6 @@ async function local(folder: string | undefined): Promise<void> {
   const running = await runLocal({
     folder,
     envoy,
-    crdFolders: [
-      join(root, 'manifests/gateway-api'),
-      join(root, 'manifests/gateway-api-legacy'),
-      join(root, 'manifests/inference-extension'),
-      join(root, 'charts/kgateway-crds/templates'),
-    ],
     log: createLogger(process.env['KGW_LOG_LEVEL'] ?? 'warn', 2),
     print,
   });

@@ -2,22 +2,11 @@
  * No object of one namespace reads a Secret, ConfigMap, Service or any other backend of another one without a grant: every reference field of
  * every kind that we serve, as the CRDs have them. A field that is new there has no row here, and fails.
  */
-import { readFileSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { loadAll } from 'js-yaml';
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { OpenApiSchema } from '../kube/crd-validation.ts';
-import type { CustomResourceDefinition } from '../kube/types/core.ts';
 import { type Translation, translateYaml } from './golden.ts';
+import { servedCrds } from './local.ts';
 import { type XdsCertificate, createCertificate } from './xds-certificate.ts';
-
-const root = join(import.meta.dirname, '../..');
-const folders = [
-  'manifests/gateway-api',
-  'manifests/gateway-api-legacy',
-  'manifests/inference-extension',
-  'charts/kgateway-crds/templates',
-];
 
 const group = { gateway: 'gateway.networking.k8s.io', legacy: 'gateway.networking.x-k8s.io', kgateway: 'gateway.kgateway.dev' } as const;
 
@@ -199,14 +188,8 @@ function referenceFields(schema: OpenApiSchema | undefined, path: string): reado
   return isReference && schema ? [[path, schema], ...below] : below;
 }
 
-const crds = folders.flatMap((folder) =>
-  readdirSync(join(root, folder))
-    .filter((file) => file.endsWith('.yaml'))
-    .flatMap((file) => loadAll(readFileSync(join(root, folder, file), 'utf8')) as CustomResourceDefinition[])
-    .filter((crd) => crd?.kind === 'CustomResourceDefinition'),
-);
 const schemaFields: ReadonlyMap<string, OpenApiSchema> = new Map(
-  crds.flatMap((crd) =>
+  servedCrds().flatMap((crd) =>
     crd.spec.versions.flatMap((version) => {
       const schema: OpenApiSchema | undefined = version.schema?.openAPIV3Schema;
       return referenceFields(schema?.properties?.['spec'], 'spec').map(

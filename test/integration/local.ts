@@ -12,7 +12,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startEnvoy } from '../../src/cmd/envoy-process.ts';
 import { pretendIngressGateways } from '../../src/cmd/ingress-gateways.ts';
-import { loadValidator } from '../../src/cmd/local.ts';
+import { servedCrds } from '../../src/cmd/local.ts';
+import { crdValidator } from '../../src/kube/crd-validation.ts';
 import { createLogger } from '../../src/cmd/log.ts';
 import { objectSources } from '../../src/cmd/object-sources.ts';
 import { createSources } from '../../src/cmd/sources.ts';
@@ -26,8 +27,6 @@ import type { XdsResource } from '../../src/xds/resource.ts';
 import { startXdsServer } from '../../src/xds/server.ts';
 import { createResourceStore } from '../../src/xds/store.ts';
 import { envoyPath } from './envoy.ts';
-
-const root = join(import.meta.dirname, '../..');
 
 export interface LocalGateway {
   /** The port on 127.0.0.1 behind which a listener's port is. */
@@ -110,12 +109,7 @@ export async function startLocalGateway(
     (object) => byKind[object.kind],
     () => {},
     {
-      validate: loadValidator([
-        join(root, 'manifests/gateway-api'),
-        join(root, 'manifests/gateway-api-legacy'),
-        join(root, 'manifests/inference-extension'),
-        join(root, 'charts/kgateway-crds/templates'),
-      ]),
+      validate: crdValidator(servedCrds()),
       poll: 60_000,
     },
   );

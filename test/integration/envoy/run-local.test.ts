@@ -9,7 +9,6 @@ import { gatewayOf, routeOf, ruleOf, serviceOf } from '../backend.ts';
 import { envoyPath } from '../envoy.ts';
 import { call, echoOf, eventually, freePorts } from '../local.ts';
 
-const root = join(import.meta.dirname, '../../..');
 const folder = mkdtempSync(join(tmpdir(), 'kgateway-run-local-'));
 const printed: string[] = [];
 let local: Local;
@@ -24,12 +23,6 @@ beforeAll(async () => {
   local = await runLocal({
     folder,
     envoy: envoyPath(),
-    crdFolders: [
-      join(root, 'manifests/gateway-api'),
-      join(root, 'manifests/gateway-api-legacy'),
-      join(root, 'manifests/inference-extension'),
-      join(root, 'charts/kgateway-crds/templates'),
-    ],
     log: createLogger('error', 2),
     print: (text) => printed.push(text),
   });
