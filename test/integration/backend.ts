@@ -95,6 +95,12 @@ export const api = {
   security: 'security.istio.io/v1',
 } as const;
 
+/** A TrafficPolicy of an HTTPRoute, called like it; its fields in YAML's flow style. */
+export function policyOf(route: string, fields: string): string {
+  const target = `{ group: gateway.networking.k8s.io, kind: HTTPRoute, name: ${route} }`;
+  return objectOf(api.kgateway, 'TrafficPolicy', route, `targetRefs: [${target}], ${fields}`);
+}
+
 export interface SliceFields {
   /** That of the Service unless given. */
   readonly name?: string;

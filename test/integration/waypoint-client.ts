@@ -69,6 +69,17 @@ export async function callWaypoint(proxy: number, path: string, call: WaypointCa
   return requestOver(await dial(proxy, call), path, call);
 }
 
+/** What the other side says until it ends the connection, or the tunnel. RBAC decides on the first bytes or at their end, whichever there is. */
+export function heard(connection: Duplex): Promise<string> {
+  return new Promise((resolve) => {
+    let text = '';
+    connection.on('data', (data: Buffer) => (text += data.toString()));
+    connection.on('error', () => {});
+    connection.on('close', () => resolve(text));
+    connection.end();
+  });
+}
+
 /** Sends a line to a TCP Service; resolves with what comes back first, or undefined when the connection ends. */
 export async function echoed(proxy: number, line: string, asked: Asked): Promise<string | undefined> {
   const socket = await dial(proxy, asked);

@@ -45,6 +45,20 @@ spec:
   listeners: [{ name: proxy, protocol: istio.io/PROXY, port: 15088 }]
 `;
 
+/** MeshConfig, where Istio keeps it; its text is YAML. */
+export function meshConfigMap(text: string): string {
+  return `---
+apiVersion: v1
+kind: ConfigMap
+metadata: { name: istio, namespace: istio-system }
+data: { mesh: ${JSON.stringify(text)} }
+`;
+}
+
+/** A provider of access logs, in YAML's flow style. */
+export const fileAccessLog = (name: string, path: string, format: string): string =>
+  `{ name: ${name}, envoyFileAccessLog: { path: '${path}', logFormat: { ${format} } } }`;
+
 /** A Service behind `gw` and its EndpointSlice; ports, and an endpoint that is not 127.0.0.1, in YAML's flow style. */
 export function waypointService(name: string, ips: readonly string[], ports: string, backendPorts: string, endpoint?: string): string {
   const spec = `clusterIP: '${ips[0]}', clusterIPs: [${ips.map((ip) => `'${ip}'`).join(', ')}], ports: [${ports}]`;

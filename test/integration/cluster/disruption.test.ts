@@ -19,7 +19,7 @@ import {
 } from './cluster.ts';
 import { echoServer, gateway, route } from './objects.ts';
 import { echo, send } from './traffic.ts';
-import type { Target } from './traffic.ts';
+import type { Target, Traffic } from './traffic.ts';
 
 const cluster = useCluster();
 const controller = `${installNamespace}/kgateway`;
@@ -37,6 +37,17 @@ const statusFollows = async (name: string, seconds: number): Promise<void> => {
     expect(conditions.map((c) => c.observedGeneration)).toEqual(conditions.map(() => metadata.generation));
     expect(described(conditions)).toContain('Accepted=True Accepted');
   }, seconds);
+};
+
+/** The change to green has arrived, its status too, the next change does as well, and no request was lost. */
+const allIsWell = async (traffic: Traffic): Promise<void> => {
+  await servedBy('green');
+  // After a kill the Lease has to run out first.
+  await statusFollows('web', 40);
+  await cluster.patch(HTTPRoutes, 'web', to('blue'));
+  await servedBy('blue');
+  await traffic.more(200);
+  expect(traffic.failures).toEqual([]);
 };
 
 /** A Pod that ends, or was killed by force, may serve for a while after the API server has forgotten it: the proxy knows. */
@@ -81,13 +92,7 @@ describe('without a request lost', () => {
       });
       await cluster.rolledOut('kgateway', installNamespace);
       await cluster.patch(HTTPRoutes, 'web', to('green'));
-      await servedBy('green');
-      // After a kill the Lease has to run out first.
-      await statusFollows('web', 40);
-      await cluster.patch(HTTPRoutes, 'web', to('blue'));
-      await servedBy('blue');
-      await traffic.more(200);
-      expect(traffic.failures).toEqual([]);
+      await allIsWell(traffic);
     },
     180_000,
   );
@@ -138,12 +143,7 @@ describe('the API server', async () => {
       await eventually(async () => {
         await cluster.patch(HTTPRoutes, 'web', to('green'));
       });
-      await servedBy('green');
-      await statusFollows('web', 40);
-      await cluster.patch(HTTPRoutes, 'web', to('blue'));
-      await servedBy('blue');
-      await traffic.more(200);
-      expect(traffic.failures).toEqual([]);
+      await allIsWell(traffic);
     },
     180_000,
   );

@@ -5,7 +5,7 @@ import { type Backend, api, objectOf, sliceOf, startBackend } from '../backend.t
 import { type AuthorizationServer, type Question, startGrpcAuthorization, startHttpAuthorization } from '../ext-authz-server.ts';
 import { type LocalGateway, echoOf, eventually, startLocalGateway } from '../local.ts';
 import { type WaypointCall, callWaypoint, echoed } from '../waypoint-client.ts';
-import { waypointGateway, waypointService } from '../waypoint.ts';
+import { meshConfigMap, waypointGateway, waypointService } from '../waypoint.ts';
 
 let gateway: LocalGateway;
 let backend: Backend;
@@ -44,33 +44,28 @@ const custom = (name: string, provider: string, rules: string, target = name, me
 };
 
 const service = 'service: ext-authz.default.svc.cluster.local';
-const meshConfig = `
-apiVersion: v1
-kind: ConfigMap
-metadata: { name: istio, namespace: istio-system }
-data:
-  mesh: |
-    extensionProviders:
-    - name: http
-      envoyExtAuthzHttp: { ${service}, port: 8000, pathPrefix: /check, includeRequestHeadersInCheck: [x-token, 'X-B3-*'],
-        includeAdditionalHeadersInCheck: { x-asked-by: 'waypoint 100%' }, headersToUpstreamOnAllow: [X-User, x-kgateway-scope], headersToDownstreamOnDeny: [x-why] }
-    - name: grpc
-      envoyExtAuthzGrpc: { ${service}, port: 9000 }
-    - name: slow
-      envoyExtAuthzGrpc: { ${service}, port: 9000, timeout: 0.1s, statusOnError: '418' }
-    - name: slow-503
-      envoyExtAuthzGrpc: { ${service}, port: 9000, timeout: 0.1s, statusOnError: '503' }
-    - name: open
-      envoyExtAuthzHttp: { ${service}, port: 8000, timeout: 0.1s, failOpen: true }
-    - name: body
-      envoyExtAuthzHttp: { ${service}, port: 8000, includeRequestBodyInCheck: { maxRequestBytes: 10 } }
-    - name: partial
-      envoyExtAuthzGrpc: { ${service}, port: 9000, includeRequestBodyInCheck: { maxRequestBytes: 10, allowPartialMessage: true } }
-    - name: rerouted
-      envoyExtAuthzHttp: { ${service}, port: 8000, clearRouteCache: true, headersToUpstreamOnAllow: [x-user] }
-    - name: gone
-      envoyExtAuthzHttp: { service: nothing.default.svc.cluster.local, port: 8000 }
-`;
+const meshConfig = meshConfigMap(`
+extensionProviders:
+- name: http
+  envoyExtAuthzHttp: { ${service}, port: 8000, pathPrefix: /check, includeRequestHeadersInCheck: [x-token, 'X-B3-*'],
+    includeAdditionalHeadersInCheck: { x-asked-by: 'waypoint 100%' }, headersToUpstreamOnAllow: [X-User, x-kgateway-scope], headersToDownstreamOnDeny: [x-why] }
+- name: grpc
+  envoyExtAuthzGrpc: { ${service}, port: 9000 }
+- name: slow
+  envoyExtAuthzGrpc: { ${service}, port: 9000, timeout: 0.1s, statusOnError: '418' }
+- name: slow-503
+  envoyExtAuthzGrpc: { ${service}, port: 9000, timeout: 0.1s, statusOnError: '503' }
+- name: open
+  envoyExtAuthzHttp: { ${service}, port: 8000, timeout: 0.1s, failOpen: true }
+- name: body
+  envoyExtAuthzHttp: { ${service}, port: 8000, includeRequestBodyInCheck: { maxRequestBytes: 10 } }
+- name: partial
+  envoyExtAuthzGrpc: { ${service}, port: 9000, includeRequestBodyInCheck: { maxRequestBytes: 10, allowPartialMessage: true } }
+- name: rerouted
+  envoyExtAuthzHttp: { ${service}, port: 8000, clearRouteCache: true, headersToUpstreamOnAllow: [x-user] }
+- name: gone
+  envoyExtAuthzHttp: { service: nothing.default.svc.cluster.local, port: 8000 }
+`);
 
 const policies = [
   custom('http', 'http', '{ from: [{ source: { namespaces: [web] } }], to: [{ operation: { notPaths: [/free] } }] }'),

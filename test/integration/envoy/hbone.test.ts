@@ -8,7 +8,6 @@ import { type Server, type Socket, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { type TLSSocket, connect as connectTls } from 'node:tls';
 import { join } from 'node:path';
-import type { Duplex } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createCertificate } from '../../../src/cmd/xds-certificate.ts';
 import { type Identity, keepIdentity } from '../../../src/cmd/identity/identity.ts';
@@ -18,8 +17,8 @@ import { proxyHeader } from '../../mesh/proxy-header.ts';
 import { type Backend, api, objectOf, startBackend } from '../backend.ts';
 import { type L4Backend, startTcpBackend } from '../l4.ts';
 import { type LocalGateway, echoOf, eventually, problemsDuring, startLocalGateway } from '../local.ts';
-import { waypointService as service } from '../waypoint.ts';
-import { requestOver } from '../waypoint-client.ts';
+import { fileAccessLog, meshConfigMap, waypointService as service } from '../waypoint.ts';
+import { heard, requestOver } from '../waypoint-client.ts';
 
 const vip = '10.96.0.1';
 /** Workloads of the mesh: their Pods' addresses. */
@@ -66,18 +65,6 @@ async function get(path: string, { to = `${vip}:80`, host = 'echo', headers = {}
   const answer = await requestOver(tunnel, path, { host, headers });
   own?.close();
   return answer;
-}
-
-/** What the other side says in a tunnel until it ends. */
-function readAll(tunnel: Duplex): Promise<string> {
-  return new Promise((resolve) => {
-    let text = '';
-    tunnel.on('data', (data: Buffer) => (text += data.toString()));
-    tunnel.on('error', () => {});
-    tunnel.on('close', () => resolve(text));
-    // RBAC decides on the first bytes or at their end, whichever there is.
-    tunnel.end();
-  });
 }
 
 /** A workload behind ztunnel: takes HBONE for its own address and passes it on to a backend. */
@@ -268,7 +255,7 @@ describe('connections', () => {
 
   test('to a protocol in which the server speaks first are not held up', async () => {
     const over = await session();
-    expect(await readAll(await openTunnel(over, `${vip}:25`))).toBe('220 ready\r\n');
+    expect(await heard(await openTunnel(over, `${vip}:25`))).toBe('220 ready\r\n');
   });
 
   test('to a port that does not say what it speaks tell it by their first bytes', async () => {
@@ -326,7 +313,7 @@ describe('an AuthorizationPolicy', () => {
     );
     expect(statuses).toEqual(Array.from({ length: 60 }, (_, i) => (i % 2 ? 403 : 200)));
     expect((await get('/', { as: bad, to: '10.96.0.2:80' })).status).toBe(200);
-    const greeting = async (as: KeyPair) => readAll(await openTunnel(await session(as), `${vip}:25`));
+    const greeting = async (as: KeyPair) => heard(await openTunnel(await session(as), `${vip}:25`));
     await eventually('the TCP port is closed', async () => (await greeting(bad)) === '');
     expect(await greeting(client)).toBe('220 ready\r\n');
     await gateway.remove('policy.yaml');
@@ -378,23 +365,12 @@ spec:
 test('what a client says about itself on a CONNECT is there for access logs and metrics', async () => {
   const log = join(folder, 'access.log');
   const states = ['baggage', 'forwarded', 'traceparent'].map((name) => `%FILTER_STATE(io.kgateway.connect.${name}:PLAIN)%`);
+  const format = `text: '%REQ(:PATH)% ${states.join(' ')} %FILTER_STATE(io.istio.peer_principal:PLAIN)%'`;
+  const telemetry = 'accessLogging: [{ providers: [{ name: lines }] }]';
   await gateway.write(
     'mesh.yaml',
-    `---
-apiVersion: v1
-kind: ConfigMap
-metadata: { name: istio, namespace: istio-system }
-data:
-  mesh: |
-    extensionProviders:
-      - name: lines
-        envoyFileAccessLog: { path: '${log}', logFormat: { text: '%REQ(:PATH)% ${states.join(' ')} %FILTER_STATE(io.istio.peer_principal:PLAIN)%' } }
----
-apiVersion: telemetry.istio.io/v1
-kind: Telemetry
-metadata: { name: all, namespace: istio-system }
-spec: { accessLogging: [{ providers: [{ name: lines }] }] }
-`,
+    meshConfigMap(`extensionProviders: [${fileAccessLog('lines', log, format)}]`) +
+      objectOf('telemetry.istio.io/v1', 'Telemetry', 'all', telemetry, 'namespace: istio-system'),
   );
   const said = { baggage: 'k8s.namespace.name=web,k8s.deployment.name=shop', forwarded: 'for=10.1.2.3', traceparent: '00-1-2-01' };
   await eventually('it is logged', async () => {

@@ -1,6 +1,6 @@
 /** Headers of a TrafficPolicy out of Secrets, through a real Envoy: as they are in the Secret, following it, and 500 while one is missing. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Backend, gatewayOf, routeOf, ruleOf, serviceOf, startBackend } from '../backend.ts';
+import { type Backend, gatewayOf, policyOf, routeOf, ruleOf, serviceOf, startBackend } from '../backend.ts';
 import { type LocalGateway, call, echoOf, eventually, startLocalGateway } from '../local.ts';
 
 let gateway: LocalGateway;
@@ -20,16 +20,12 @@ beforeAll(async () => {
       'gateway.yaml': gatewayOf('{ name: http, protocol: HTTP, port: 80 }'),
       'backends.yaml': serviceOf(one),
       'routes.yaml': routeOf('main', ['a.example.com'], [ruleOf('{ path: { value: / } }')]),
-      'policy.yaml': `---
-apiVersion: gateway.kgateway.dev/v1alpha1
-kind: TrafficPolicy
-metadata: { name: tokens }
-spec:
-  targetRefs: [{ group: gateway.networking.k8s.io, kind: HTTPRoute, name: main }]
-  headerModifiers:
-    request: { set: [{ secretRef: { name: tokens, key: x-token } }, { name: x-answer, secretRef: { name: tokens, key: answer } }] }
-    response: { add: [{ name: x-answer, secretRef: { name: tokens, key: answer } }] }
-`,
+      'policy.yaml': policyOf(
+        'main',
+        `headerModifiers: {
+          request: { set: [{ secretRef: { name: tokens, key: x-token } }, { name: x-answer, secretRef: { name: tokens, key: answer } }] },
+          response: { add: [{ name: x-answer, secretRef: { name: tokens, key: answer } }] } }`,
+      ),
       'secret.yaml': secret('100% %PROTOCOL%'),
     },
     [80],
@@ -57,7 +53,7 @@ test('a changed Secret counts at once; without it nothing passes, and the status
   await eventually('the value has changed', async () => echoOf(await get()).headers['x-token'] === 'changed');
   await gateway.remove('secret.yaml');
   await eventually('nothing passes without the token', async () => (await get()).status === 500);
-  expect(JSON.stringify(gateway.status('TrafficPolicy default/tokens'))).toContain('Secret default/tokens not found');
+  expect(JSON.stringify(gateway.status('TrafficPolicy default/main'))).toContain('Secret default/tokens not found');
   await gateway.write('secret.yaml', secret('back'));
   await eventually('it serves again', async () => (await get()).status === 200);
 });

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type XdsCertificate, createCertificate } from '../../../src/cmd/xds-certificate.ts';
 import { decode, encode } from '../../../src/xds/proto/index.ts';
 import { TypeUrl, type XdsResource } from '../../../src/xds/resource.ts';
-import { type Backend, gatewayOf, routeOf, ruleOf, serviceOf, startBackend } from '../backend.ts';
+import { type Backend, gatewayOf, policyOf, routeOf, ruleOf, serviceOf, startBackend } from '../backend.ts';
 import { secretOf, shownCertificate } from '../certificates.ts';
 import { type LocalGateway, call, echoOf, eventually, problemsDuring, startLocalGateway } from '../local.ts';
 
@@ -53,14 +53,7 @@ const gatewayText = (...more: readonly string[]): string =>
     ...more,
   );
 const at = '{ path: { value: / } }';
-const policy = (header: string): string => `---
-apiVersion: gateway.kgateway.dev/v1alpha1
-kind: TrafficPolicy
-metadata: { name: a }
-spec:
-  targetRefs: [{ group: gateway.networking.k8s.io, kind: HTTPRoute, name: a }]
-  headerModifiers: { response: { set: [{ name: x-a, value: '${header}' }] } }
-`;
+const policy = (header: string): string => policyOf('a', `headerModifiers: { response: { set: [{ name: x-a, value: '${header}' }] } }`);
 
 beforeAll(async () => {
   [one, two] = await Promise.all([startBackend('one'), startBackend('two')]);

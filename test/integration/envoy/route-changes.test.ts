@@ -4,7 +4,7 @@
  */
 import { Agent, request } from 'node:http';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Backend, gatewayOf, objectOf, routeOf, serviceOf, sliceOf, startBackend } from '../backend.ts';
+import { type Backend, gatewayOf, objectOf, policyOf, routeOf, serviceOf, sliceOf, startBackend } from '../backend.ts';
 import { type LocalGateway, eventually, startLocalGateway } from '../local.ts';
 
 const changes = 500;
@@ -24,16 +24,11 @@ const route = (rule: string): string => routeOf('changing', [host], [`{ ${rule} 
 const numbered = (version: number, more = ''): string =>
   `filters: [{ type: ResponseHeaderModifier, responseHeaderModifier: { set: [{ name: x-version, value: '${version}' }] } }${more}]`;
 
-const policy = (version: number): string => `---
-apiVersion: gateway.kgateway.dev/v1alpha1
-kind: TrafficPolicy
-metadata: { name: changing }
-spec:
-  targetRefs: [{ group: gateway.networking.k8s.io, kind: HTTPRoute, name: changing }]
-  headerModifiers:
-    request: { set: [{ name: x-asked, value: '${version}' }] }
-    response: { set: [{ name: x-version, value: '${version}' }] }
-${version % 2 === 0 ? '' : `  rateLimit: { local: { tokenBucket: { maxTokens: 1000000, fillInterval: 1s } } }\n`}`;
+const policy = (version: number): string => {
+  const set = (name: string): string => `{ set: [{ name: ${name}, value: '${version}' }] }`;
+  const limit = version % 2 === 0 ? '' : ', rateLimit: { local: { tokenBucket: { maxTokens: 1000000, fillInterval: 1s } } }';
+  return policyOf('changing', `headerModifiers: { request: ${set('x-asked')}, response: ${set('x-version')} }${limit}`);
+};
 
 interface Answer {
   readonly status: number;

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Backend, startBackend } from '../backend.ts';
 import { type LocalGateway, eventually, startLocalGateway } from '../local.ts';
 import { type WaypointCall, callWaypoint, dial, echoed } from '../waypoint-client.ts';
-import { waypointGateway, waypointService } from '../waypoint.ts';
+import { fileAccessLog, meshConfigMap, waypointGateway, waypointService } from '../waypoint.ts';
 
 let gateway: LocalGateway;
 let backend: Backend;
@@ -172,25 +172,20 @@ const condition = (name: string): string => {
 
 describe('Telemetry', () => {
   test('access logs: of the mesh, of a namespace, of a waypoint, with a filter; the nearest wins', async () => {
-    const mesh = (more: string): string => `
-apiVersion: v1
-kind: ConfigMap
-metadata: { name: istio, namespace: istio-system }
-data:
-  mesh: |
-    accessLogFile: ${join(folder, 'mesh.log')}
-${more}`;
-    await gateway.write('mesh.yaml', mesh(''));
+    const mesh = (...providers: readonly string[]): string =>
+      meshConfigMap(`accessLogFile: ${join(folder, 'mesh.log')}\nextensionProviders: [${providers.join(', ')}]\n`);
+    await gateway.write('mesh.yaml', mesh());
     await eventually('the mesh logs', async () => (await get('/of-the-mesh', { principal: web })) && lines('mesh.log').length > 0);
     expect(lines('mesh.log').at(-1)).toMatch(/"GET \/of-the-mesh HTTP\/1\.1" 200 - .* spiffe:\/\/cluster\.local\/ns\/web\/sa\/frontend$/);
 
-    const provider = (name: string, format: string) => `    - name: ${name}
-      envoyFileAccessLog: { path: '${join(folder, `${name}.log`)}', logFormat: ${format} }
-`;
+    const provider = (name: string, format: string) => fileAccessLog(name, join(folder, `${name}.log`), format);
     await gateway.write(
       'mesh.yaml',
-      mesh(`    extensionProviders:
-${provider('lines', "{ text: '%REQ(:PATH)% %RESPONSE_CODE%' }")}${provider('fields', "{ labels: { path: '%REQ(:PATH)%', who: '%FILTER_STATE(io.istio.peer_principal:PLAIN)%' } }")}${provider('broken', "{ text: '%NOT A COMMAND' }")}`),
+      mesh(
+        provider('lines', "text: '%REQ(:PATH)% %RESPONSE_CODE%'"),
+        provider('fields', "labels: { path: '%REQ(:PATH)%', who: '%FILTER_STATE(io.istio.peer_principal:PLAIN)%' }"),
+        provider('broken', "text: '%NOT A COMMAND'"),
+      ),
     );
     await gateway.write('telemetry.yaml', telemetry('all', '{ accessLogging: [{ providers: [{ name: lines }] }] }', 'istio-system'));
     await eventually('the root namespace logs', async () => (await get('/root')) && lines('lines.log').includes('/root 200'));

@@ -37,6 +37,18 @@ interface Case {
   readonly spec?: string;
 }
 
+/** Without `more` it takes no Lua. */
+const headersAlone = (more: string): string => `
+request:
+  set: [{ name: x-copy, value: '{{ header("x-one") }}' }, { name: x-mixed, value: 'a%b {{ request_header("x-one") }}' },
+    { name: x-gone, value: '{{ header("x-missing") }}' }, { name: x-env, value: '{{ env("PATH") }}' },
+    { name: x-no-env, value: '{{ env("NO_SUCH_VARIABLE") }}' }${more}]
+  add: [{ name: x-added, value: more }, { name: x-not-added, value: '{{ header("x-missing") }}' }]
+  remove: [x-remove-me]
+response:
+  set: [{ name: x-copy-of-out, value: '{{ header("x-out") }}' }${more}]
+  remove: [x-private]`;
+
 const cases: Readonly<Record<string, Case>> = {
   inject: {
     transformation: `
@@ -112,37 +124,8 @@ request:
   },
   static: { transformation: `response: { body: { value: 'This is my static body' } }` },
   text: { backend: 'plain', transformation: `response: { body: { value: '<{{ body() }}>' } }` },
-  native: {
-    transformation: `
-request:
-  set:
-    - { name: x-copy, value: '{{ header("x-one") }}' }
-    - { name: x-mixed, value: 'a%b {{ request_header("x-one") }}' }
-    - { name: x-gone, value: '{{ header("x-missing") }}' }
-    - { name: x-env, value: '{{ env("PATH") }}' }
-    - { name: x-no-env, value: '{{ env("NO_SUCH_VARIABLE") }}' }
-  add: [{ name: x-added, value: more }, { name: x-not-added, value: '{{ header("x-missing") }}' }]
-  remove: [x-remove-me]
-response:
-  set: [{ name: x-copy-of-out, value: '{{ header("x-out") }}' }]
-  remove: [x-private]`,
-  },
-  lua: {
-    transformation: `
-request:
-  set:
-    - { name: x-copy, value: '{{ header("x-one") }}' }
-    - { name: x-mixed, value: 'a%b {{ request_header("x-one") }}' }
-    - { name: x-gone, value: '{{ header("x-missing") }}' }
-    - { name: x-env, value: '{{ env("PATH") }}' }
-    - { name: x-no-env, value: '{{ env("NO_SUCH_VARIABLE") }}' }
-    - { name: x-force, value: '{{ header("x-none") | upper }}' }
-  add: [{ name: x-added, value: more }, { name: x-not-added, value: '{{ header("x-missing") }}' }]
-  remove: [x-remove-me]
-response:
-  set: [{ name: x-copy-of-out, value: '{{ header("x-out") }}' }, { name: x-force, value: '{{ header("x-none") | upper }}' }]
-  remove: [x-private]`,
-  },
+  native: { transformation: headersAlone('') },
+  lua: { transformation: headersAlone(`, { name: x-force, value: '{{ header("x-none") | upper }}' }`) },
   cookie: { transformation: `response: { set: [{ name: x-cookie, value: '{{ get_cookie("b") }},{{ get_cookie_i("SID") }}' }] }` },
   break: { transformation: `response: { set: [{ name: x-break, value: '{{ base64_decode(request_header("x-message")) }}' }] }` },
   authority: { transformation: `request: { set: [{ name: Host, value: '{{ header("x-host") }}' }] }` },

@@ -5,7 +5,7 @@ import { type Backend, api, objectOf, startBackend } from '../backend.ts';
 import { pickerService, podOf, poolOf, poolRef } from '../inference.ts';
 import { type LocalGateway, echoOf, eventually, startLocalGateway } from '../local.ts';
 import { type Picker, selectionHeader, startPicker } from '../picker.ts';
-import { callWaypoint } from '../waypoint-client.ts';
+import { callWaypoint, heard } from '../waypoint-client.ts';
 import { waypointClient, waypointGateway, waypointService as service } from '../waypoint.ts';
 
 let gateway: LocalGateway;
@@ -225,8 +225,8 @@ describe('an AuthorizationPolicy', () => {
     expect((await get('/', { principal: identity('good') })).status).toBe(200);
     expect((await get('/', { address: '10.96.0.2', principal: identity('bad') })).status).toBe(200);
     // The listener follows the scopes, and a greeting may be faster than the client's end.
-    await eventually('the TCP port is closed', async () => (await greetingOf(await dial({ port: 25, principal: identity('bad') }))) === '');
-    await eventually('it is open to others', async () => (await greetingOf(await dial({ port: 25, principal: identity('good') }))) !== '');
+    await eventually('the TCP port is closed', async () => (await heard(await dial({ port: 25, principal: identity('bad') }))) === '');
+    await eventually('it is open to others', async () => (await heard(await dial({ port: 25, principal: identity('good') }))) !== '');
     await gateway.remove('policy.yaml');
     await eventually('the policy is gone', async () => (await get('/', { principal: identity('bad') })).status === 200);
   });
@@ -240,26 +240,11 @@ describe('an AuthorizationPolicy', () => {
     await eventually('the policy holds', async () => (await get('/', { principal: identity('good') })).status === 403);
     expect((await get('/', { address: '10.96.0.2' })).status).toBe(403);
     // The listener follows the scopes, and a greeting may be faster than the client's end.
-    await eventually(
-      'the TCP port is closed',
-      async () => (await greetingOf(await dial({ port: 25, principal: identity('good') }))) === '',
-    );
+    await eventually('the TCP port is closed', async () => (await heard(await dial({ port: 25, principal: identity('good') }))) === '');
     await gateway.remove('policy.yaml');
     await eventually('the policy is gone', async () => (await get('/')).status === 200);
   });
 });
-
-/** What the server says until it closes the connection. */
-function greetingOf(socket: Socket): Promise<string> {
-  return new Promise((resolve) => {
-    let text = '';
-    socket.on('data', (data: Buffer) => (text += data.toString()));
-    socket.on('error', () => {});
-    socket.on('close', () => resolve(text));
-    // RBAC decides on the first bytes or at their end, whichever there is.
-    socket.end();
-  });
-}
 
 /** One request after the other on an open connection. */
 function heldAnswers(socket: Socket): { next(): Promise<string> } {

@@ -4,7 +4,7 @@ import { Namespaces, Services } from '../../../src/kube/resources.ts';
 import { eventually, kubectl, useCluster } from '../cluster/cluster.ts';
 import { enableWaypoints } from './enable.ts';
 import { ensureIstio } from './istio.ts';
-import { echo, useZtunnel, waypoint } from './mesh.ts';
+import { echo, requestFrom, useZtunnel, waypoint } from './mesh.ts';
 
 const cluster = useCluster();
 
@@ -20,7 +20,7 @@ spec:
       backendRefs: [{name: echo, port: 80}]
 `;
 
-const get = (): Promise<string> => kubectl('-n', cluster.namespace, 'exec', 'deploy/echo', '-c', 'echo', '--', 'client', 'http://echo/');
+const get = (): Promise<string> => requestFrom(cluster, 'echo', 'http://echo/');
 
 /** Of the next requests, those that came through each waypoint. */
 async function shares(count: number): Promise<Record<string, number>> {

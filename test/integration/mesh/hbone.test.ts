@@ -10,7 +10,7 @@ import { identityOf } from '../../mesh/identities.ts';
 import { eventually, kubectl, portForward, useCluster } from '../cluster/cluster.ts';
 import { enableWaypoints } from './enable.ts';
 import { ensureIstio } from './istio.ts';
-import { closedLoop, echo, hboneListener, useZtunnel, waypoint } from './mesh.ts';
+import { closedLoop, echo, hboneListener, requestFrom, useZtunnel, waypoint } from './mesh.ts';
 
 const cluster = useCluster();
 
@@ -25,10 +25,7 @@ beforeAll(async () => {
   await eventually(async () => expect(await get('http://one/')).toContain('RequestHeader=X-Forwarded-For'));
 }, 200_000);
 
-/** What the echo client of Deployment `two` prints about its requests. */
-async function get(...args: readonly string[]): Promise<string> {
-  return kubectl('-n', cluster.namespace, 'exec', 'deploy/two', '-c', 'echo', '--', 'client', ...args);
-}
+const get = (...args: readonly string[]): Promise<string> => requestFrom(cluster, 'two', ...args);
 
 /** A page of Envoy's administration. */
 async function admin(path: string): Promise<string> {

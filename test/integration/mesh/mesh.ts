@@ -6,6 +6,7 @@ import { afterAll } from 'vitest';
 import type { Summary } from '../../mesh/closed-loop.ts';
 import { type Ztunnel, networkNamespaces, startZtunnel } from '../../mesh/ztunnel.ts';
 import { kubeconfig } from '../cluster.ts';
+import { type Cluster, kubectl } from '../cluster/cluster.ts';
 
 /** A Service with ports http (80), tcp (9090) and grpc (7070), and its Deployment. */
 export const echo = (name: string): string => `
@@ -46,6 +47,11 @@ kind: Gateway
 metadata: {name: ${name}, labels: {istio.io/waypoint-for: service}}
 spec: {gatewayClassName: ${gatewayClass}, listeners: [{${listener}}]}
 `;
+
+/** What the echo client of a Deployment prints about its requests. */
+export function requestFrom({ namespace }: Cluster, deployment: string, ...args: readonly string[]): Promise<string> {
+  return kubectl('-n', namespace, 'exec', `deploy/${deployment}`, '-c', 'echo', '--', 'client', ...args);
+}
 
 /** Runs the double until the end of the file. */
 export async function useZtunnel(): Promise<void> {

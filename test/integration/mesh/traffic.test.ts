@@ -3,10 +3,10 @@
 import { connect } from 'node:net';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { Namespaces } from '../../../src/kube/resources.ts';
-import { eventually, kubectl, useCluster } from '../cluster/cluster.ts';
+import { eventually, useCluster } from '../cluster/cluster.ts';
 import { enableWaypoints } from './enable.ts';
 import { ensureIstio } from './istio.ts';
-import { echo, useZtunnel, waypoint } from './mesh.ts';
+import { echo, requestFrom, useZtunnel, waypoint } from './mesh.ts';
 
 const cluster = useCluster();
 
@@ -19,28 +19,25 @@ beforeAll(async () => {
   await cluster.apply(echo('one') + echo('two') + waypoint('wp'));
   await useZtunnel();
   for (const name of ['one', 'two', 'wp']) await cluster.rolledOut(name);
-  await eventually(async () => expect(await get('two', 'http://one/')).toContain('RequestHeader=X-Forwarded-For'));
+  await eventually(async () => expect(await get('http://one/')).toContain('RequestHeader=X-Forwarded-For'));
 }, 240_000);
 
-/** What the echo client of a Deployment prints about its requests. */
-async function get(from: string, ...args: readonly string[]): Promise<string> {
-  return kubectl('-n', cluster.namespace, 'exec', `deploy/${from}`, '-c', 'echo', '--', 'client', ...args);
-}
+const get = (url: string): Promise<string> => requestFrom(cluster, 'two', url);
 
 describe('requests between Pods', () => {
   test('go through the waypoint, and their backend learns who asked', async () => {
     const [client] = await cluster.pods('app=two');
-    const answer = await get('two', 'http://one/');
+    const answer = await get('http://one/');
     expect(answer).toContain(`RequestHeader=X-Forwarded-For:${client?.status?.podIP}`);
     expect(answer).toMatch(/Hostname=one-/);
   });
 
   test('over gRPC as well', async () => {
-    expect(await get('two', 'grpc://one:7070')).toMatch(/Hostname=one-/);
+    expect(await get('grpc://one:7070')).toMatch(/Hostname=one-/);
   });
 
   test('over TCP pass as they are', async () => {
-    expect(await get('two', 'tcp://one:9090')).toMatch(/Hostname=one-/);
+    expect(await get('tcp://one:9090')).toMatch(/Hostname=one-/);
   });
 
   test('follow routes of the Service', async () => {
@@ -52,8 +49,8 @@ spec:
   parentRefs: [{group: '', kind: Service, name: one, port: 80}]
   rules: [{matches: [{path: {value: /two}}], backendRefs: [{name: two, port: 80}]}, {backendRefs: [{name: one, port: 80}]}]
 `);
-    await eventually(async () => expect(await get('two', 'http://one/two')).toMatch(/Hostname=two-/));
-    expect(await get('two', 'http://one/')).toMatch(/Hostname=one-/);
+    await eventually(async () => expect(await get('http://one/two')).toMatch(/Hostname=two-/));
+    expect(await get('http://one/')).toMatch(/Hostname=one-/);
     expect((await cluster.routeConditions('one')).map((c) => `${c.type}=${c.status}`)).toContain('Accepted=True');
   });
 });
