@@ -1,14 +1,14 @@
 /** TLS of a waypoint that ends HBONE itself, beyond who is let in: certificates that were revoked, how keys are agreed on, and what backends learn of it. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { type ClientHttp2Session, type Http2Session, constants } from 'node:http2';
-import { connect } from 'node:net';
+import type { ClientHttp2Session } from 'node:http2';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Identity, keepIdentity } from '../../../src/cmd/identity/identity.ts';
-import { type CaServer, type KeyPair, type MeshCa, caServerName, meshCa, serveCa } from '../../mesh/certificate-authority.ts';
-import { type MeshTls, hboneServer, openHbone, openTunnel } from '../../mesh/hbone.ts';
+import type { Identity } from '../../../src/cmd/identity/identity.ts';
+import { type CaServer, type KeyPair, type MeshCa, meshCa, serveCa } from '../../mesh/certificate-authority.ts';
+import { type MeshTls, openHbone, openTunnel } from '../../mesh/hbone.ts';
 import { type Backend, startBackend } from '../backend.ts';
+import { hbonePod, hboneWaypoint, hboneWorkload, startAgent } from '../hbone.ts';
 import { type LocalGateway, echoOf, eventually, startLocalGateway } from '../local.ts';
 import { waypointService as service } from '../waypoint.ts';
 import { type WaypointAnswer, requestOver } from '../waypoint-client.ts';
@@ -50,49 +50,17 @@ async function get(
   }
 }
 
-/** A Pod behind ztunnel. */
+/** The workload of a Pod. */
 async function workload(address: string, tls: MeshTls & Tls): Promise<void> {
-  const server = hboneServer(tls, (stream) => {
-    const up = connect(backend.port, '127.0.0.1', () => {
-      stream.respond({ ':status': 200 });
-      stream.pipe(up).pipe(stream);
-    });
-    up.on('error', () => stream.close(constants.NGHTTP2_INTERNAL_ERROR));
-  });
-  const open = new Set<Http2Session>();
-  server.on('session', (s) => open.add(s));
-  workloads.push(() => {
-    server.close();
-    for (const s of open) s.destroy();
-  });
-  await new Promise<void>((resolve, reject) => void server.once('error', reject).listen(15_008, address, resolve));
+  workloads.push(await hboneWorkload(address, tls, backend.port));
 }
-
-const pod = (address: string): string => `---
-apiVersion: v1
-kind: Pod
-metadata: { name: pod-${address.replaceAll('.', '-')}, annotations: { ambient.istio.io/redirection: enabled } }
-spec: { serviceAccountName: worker, containers: [{ name: app }] }
-status: { phase: Running, podIPs: [{ ip: ${address} }], conditions: [{ type: Ready, status: 'True' }] }
-`;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'kgateway-hbone-tls-'));
   ca = await meshCa();
   authority = await serveCa(ca, { lifetimeSeconds: () => 3600 });
   [client, worker] = [await ca.issue(spiffe('client')), await ca.issue(spiffe('worker'))];
-  writeFileSync(join(folder, 'root-cert.pem'), ca.root);
-  writeFileSync(join(folder, 'token'), 'ns/default/sa/gw');
-  agent = keepIdentity({
-    authority: { address: authority.address, serverName: caServerName, clusterId: 'Kubernetes' },
-    tokenFile: join(folder, 'token'),
-    rootsFile: join(folder, 'root-cert.pem'),
-    revokedFile: join(folder, 'ca-crl.pem'),
-    folder,
-    pollMs: 50,
-    on: { issued: () => {}, failed: () => {} },
-  });
-  await eventually('there is a certificate', () => agent.valid());
+  agent = await startAgent(folder, ca, authority);
   backend = await startBackend('echo');
   await workload(usualPod, { ...worker, ca: ca.root });
   await workload(quantumSafePod, { ...worker, ca: ca.root, ecdhCurve: 'X25519MLKEM768' });
@@ -101,25 +69,12 @@ beforeAll(async () => {
     service(name, [vip], port, '{ name: http, port: 8000 }').replace('addresses: [127.0.0.1]', `addresses: [${address}]`);
   gateway = await startLocalGateway(
     {
-      'gateway.yaml': `
-apiVersion: gateway.networking.k8s.io/v1
-kind: GatewayClass
-metadata: { name: kgateway-waypoint-hbone }
-spec: { controllerName: kgateway.dev/kgateway }
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: { name: gw }
-spec:
-  gatewayClassName: kgateway-waypoint-hbone
-  infrastructure: { annotations: { ambient.istio.io/xfcc-include-client-identity: 'true' } }
-  listeners: [{ name: mesh, protocol: HBONE, port: 15008 }]
-`,
+      'gateway.yaml': hboneWaypoint("{ annotations: { ambient.istio.io/xfcc-include-client-identity: 'true' } }"),
       'services.yaml':
         service('plain', [plain], port, `{ name: http, port: ${backend.port} }`) +
         ofPod('usual', usual, usualPod) +
         ofPod('quantum-safe', quantumSafe, quantumSafePod),
-      'pods.yaml': pod(usualPod) + pod(quantumSafePod),
+      'pods.yaml': hbonePod('usual', usualPod, 'worker') + hbonePod('quantum-safe', quantumSafePod, 'worker'),
     },
     [15_008],
     { identityFolder: folder },

@@ -3,18 +3,19 @@
  * sandwich, and tunnels of its own to workloads that take them.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { type ClientHttp2Session, type Http2SecureServer, constants } from 'node:http2';
+import type { ClientHttp2Session } from 'node:http2';
 import { type Server, type Socket, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { type TLSSocket, connect as connectTls } from 'node:tls';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createCertificate } from '../../../src/cmd/xds-certificate.ts';
-import { type Identity, keepIdentity } from '../../../src/cmd/identity/identity.ts';
-import { type CaServer, type KeyPair, type MeshCa, caServerName, meshCa, serveCa } from '../../mesh/certificate-authority.ts';
-import { type Arrival, TunnelRefused, hboneServer, openHbone, openTunnel } from '../../mesh/hbone.ts';
+import type { Identity } from '../../../src/cmd/identity/identity.ts';
+import { type CaServer, type KeyPair, type MeshCa, meshCa, serveCa } from '../../mesh/certificate-authority.ts';
+import { type Arrival, TunnelRefused, openHbone, openTunnel } from '../../mesh/hbone.ts';
 import { proxyHeader } from '../../mesh/proxy-header.ts';
 import { type Backend, api, objectOf, startBackend } from '../backend.ts';
+import { hbonePod, hboneWaypoint, hboneWorkload, startAgent } from '../hbone.ts';
 import { type L4Backend, startTcpBackend } from '../l4.ts';
 import { type LocalGateway, echoOf, eventually, problemsDuring, startLocalGateway } from '../local.ts';
 import { fileAccessLog, meshConfigMap, waypointService as service } from '../waypoint.ts';
@@ -37,7 +38,7 @@ let behind: Backend;
 let greeter: Server;
 let secure: L4Backend;
 const problems: string[] = [];
-const tunnels: Http2SecureServer[] = [];
+const workloads: (() => void)[] = [];
 const arrivals: Arrival[] = [];
 const sessions = new Set<ClientHttp2Session>();
 let client: KeyPair;
@@ -67,28 +68,6 @@ async function get(path: string, { to = `${vip}:80`, host = 'echo', headers = {}
   return answer;
 }
 
-/** A workload behind ztunnel: takes HBONE for its own address and passes it on to a backend. */
-async function workload(address: string, identity: string, port: () => number): Promise<void> {
-  const server = hboneServer({ ...(await ca.issue(identity)), ca: ca.root }, (stream, arrival) => {
-    arrivals.push(arrival);
-    const up = connect(port(), '127.0.0.1', () => {
-      stream.respond({ ':status': 200 });
-      stream.pipe(up).pipe(stream);
-    });
-    up.on('error', () => stream.close(constants.NGHTTP2_INTERNAL_ERROR));
-  });
-  tunnels.push(server);
-  await new Promise<void>((resolve, reject) => void server.once('error', reject).listen(15_008, address, resolve));
-}
-
-const pod = (name: string, address: string, account: string): string => `---
-apiVersion: v1
-kind: Pod
-metadata: { name: ${name}, annotations: { ambient.istio.io/redirection: enabled } }
-spec: { serviceAccountName: ${account}, containers: [{ name: app }] }
-status: { phase: Running, podIPs: [{ ip: ${address} }], conditions: [{ type: Ready, status: 'True' }] }
-`;
-
 const route = (name: string, parent: string, rules: string, namespace = 'default'): string =>
   objectOf(api.gateway, 'HTTPRoute', name, `parentRefs: [${parent}], rules: [${rules}]`, `namespace: ${namespace}`);
 
@@ -103,15 +82,17 @@ beforeAll(async () => {
   ca = await meshCa();
   authority = await serveCa(ca, { lifetimeSeconds: granted, longestSeconds: () => longestSeconds });
   client = await ca.issue(spiffe('client', 'client'));
-  writeFileSync(join(folder, 'root-cert.pem'), ca.root);
-  writeFileSync(join(folder, 'token'), 'ns/default/sa/gw');
-  agent = startAgent();
-  await eventually('there is a certificate', () => agent.valid());
+  agent = await startAgent(folder, ca, authority, (error) => problems.push(String(error)));
 
   plain = await startBackend('plain');
   behind = await startBackend('behind');
-  await workload(workloadAddress, spiffe('default', 'worker'), () => behind.port);
-  await workload(impostorAddress, spiffe('default', 'somebody'), () => behind.port);
+  for (const [address, account] of [
+    [workloadAddress, 'worker'],
+    [impostorAddress, 'somebody'],
+  ] as const) {
+    const tls = { ...(await ca.issue(spiffe('default', account))), ca: ca.root };
+    workloads.push(await hboneWorkload(address, tls, behind.port, (arrival) => arrivals.push(arrival)));
+  }
   greeter = createServer((socket) => socket.on('error', () => {}).end('220 ready\r\n'));
   await new Promise<void>((resolve) => greeter.listen(0, '127.0.0.1', resolve));
   secure = await startTcpBackend('secure', await createCertificate(['secure.example.com'], Date.now()));
@@ -119,19 +100,7 @@ beforeAll(async () => {
 
   gateway = await startLocalGateway(
     {
-      'gateway.yaml': `
-apiVersion: gateway.networking.k8s.io/v1
-kind: GatewayClass
-metadata: { name: kgateway-waypoint-hbone }
-spec: { controllerName: kgateway.dev/kgateway }
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: { name: gw, labels: { istio.io/waypoint-for: service } }
-spec:
-  gatewayClassName: kgateway-waypoint-hbone
-  listeners: [{ name: mesh, protocol: HBONE, port: 15008 }]
-`,
+      'gateway.yaml': hboneWaypoint(),
       'services.yaml':
         service(
           'echo',
@@ -147,7 +116,7 @@ spec:
           `addresses: [${workloadAddress}]`,
         ) +
         service('impostor', ['10.96.0.3'], '{ name: http, port: 80 }', '{ name: http, port: 8000 }', `addresses: [${impostorAddress}]`),
-      'pods.yaml': pod('worker', workloadAddress, 'worker') + pod('impostor', impostorAddress, 'worker'),
+      'pods.yaml': hbonePod('worker', workloadAddress, 'worker') + hbonePod('impostor', impostorAddress, 'worker'),
       'routes.yaml': [
         route('producer', echoPort, '{ matches: [{ path: { value: /mesh } }], backendRefs: [{ name: mesh, port: 80 }] }'),
         route('consumer', echoPort, `{ matches: [{ path: { value: /mine } }], filters: [${redirect}] }`, 'client'),
@@ -165,23 +134,12 @@ function granted(): number {
   return lifetimeSeconds;
 }
 
-function startAgent(): Identity {
-  return keepIdentity({
-    authority: { address: authority.address, serverName: caServerName, clusterId: 'Kubernetes' },
-    tokenFile: join(folder, 'token'),
-    rootsFile: join(folder, 'root-cert.pem'),
-    folder,
-    pollMs: 50,
-    on: { issued: () => {}, failed: (error) => problems.push(String(error)) },
-  });
-}
-
 afterAll(async () => {
   for (const open of sessions) open.destroy();
   await gateway.stop();
   await agent.stop();
   authority.stop();
-  for (const server of tunnels) server.close();
+  for (const stop of workloads) stop();
   plain.close();
   behind.close();
   greeter.close();
@@ -292,7 +250,7 @@ describe('workloads of the mesh', () => {
     const found = await problemsDuring(
       () => get('/'),
       async () => {
-        await gateway.write('pods.yaml', pod('worker', workloadAddress, 'worker') + pod('impostor', impostorAddress, 'somebody'));
+        await gateway.write('pods.yaml', hbonePod('worker', workloadAddress, 'worker') + hbonePod('impostor', impostorAddress, 'somebody'));
         await eventually('its own identity is expected', async () => echoOf(await get('/', { to: '10.96.0.3:80' })).service === 'behind');
       },
     );
