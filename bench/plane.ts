@@ -4,7 +4,7 @@
  *
  *   bench --objects--> API server, etcd --watches--> controller (dist/kgateway.mjs) --xDS--> Envoy --> echo
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -40,8 +40,9 @@ export interface PlaneOptions {
   readonly concurrency?: number;
 }
 
-/** Starts all of it; the folder dist/ must be fresh (scripts/bundle.mjs). */
+/** Starts all of it, the controller from a fresh bundle. */
 export async function startPlane({ waypoints, flags = imageFlags(), objects, concurrency }: PlaneOptions): Promise<Plane> {
+  execFileSync(process.execPath, [join(root, 'scripts/bundle.mjs')], { stdio: 'pipe' });
   const stack = new AsyncDisposableStack();
   try {
     const server = stack.use(await startApiServer());

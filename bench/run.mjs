@@ -13,7 +13,7 @@ const node = (file, extra, stdout) =>
 
 if (args.includes('--waypoint')) {
   const sizes = args.filter((arg) => /^\d+$/.test(arg));
-  const steps = [['../scripts/bundle.mjs'], ['throughput.ts'], ['throughput.ts', '--no-metrics'], ['waypoint.ts', ...sizes]];
+  const steps = [['throughput.ts'], ['throughput.ts', '--no-metrics'], ['waypoint.ts', ...sizes]];
   process.exit(steps.every(([file, ...extra]) => node(file, extra, 'inherit').status === 0) ? 0 : 1);
 }
 
