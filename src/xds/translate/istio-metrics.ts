@@ -38,6 +38,8 @@ const source = {
   account: 'io.kgateway.source_account',
   security: 'io.kgateway.security',
 } as const;
+/** Holds `unknown`. */
+const unknownState = 'io.kgateway.unknown';
 
 const celWithStrings = any('envoy.extensions.formatter.cel.v3.Cel', {
   cel_config: { enable_string_functions: true, enable_string_conversion: true },
@@ -48,6 +50,7 @@ export const sourceFacts: ConfigListenerFilter = {
   name: 'kgateway.source',
   typed_config: any('envoy.extensions.filters.network.set_filter_state.v3.Config', {
     on_new_connection: [
+      stateOf(unknownState, unknown),
       stateOf(source.principal, unknown),
       stateOf(source.namespace, unknown),
       stateOf(source.account, unknown),
@@ -94,16 +97,19 @@ interface TagRules {
 
 type Change = { readonly is: string } | 'drop stat';
 
-const known: TagRules = { exact: { '': { is: unknown } } };
-
-/** Of the service that the request was sent to; where it was sent nowhere, of the one that was asked for. */
-function ofService(key: string): string {
-  const from = (kind: string) => ({ command: 'METADATA', param: `${kind}:${serviceMetadata}:${key}` });
-  return `%COALESCE(${JSON.stringify({ operators: [from('CLUSTER'), from('VIRTUAL_HOST')] })})%`;
+/** The first of them in metadata. Rules of tags for what is empty would cost every request twice as much. */
+function known(key: string, ...kinds: readonly string[]): string {
+  const operators = [
+    ...kinds.map((kind) => ({ command: 'METADATA', param: `${kind}:${serviceMetadata}:${key}` })),
+    { command: 'FILTER_STATE', param: `${unknownState}:PLAIN` },
+  ];
+  return `%COALESCE(${JSON.stringify({ operators })})%`;
 }
 
+/** Of the service that the request was sent to; where it was sent nowhere, of the one that was asked for. */
+const ofService = (key: string): string => known(key, 'CLUSTER', 'VIRTUAL_HOST');
 const state = (key: string): string => `%FILTER_STATE(${key}:PLAIN)%`;
-const workload = `%METADATA(UPSTREAM_HOST:${serviceMetadata}:workload)%`;
+const workload = known('workload', 'UPSTREAM_HOST');
 // Clusters of other names would be other meshes, of which ztunnel says nothing.
 const mesh = 'Kubernetes';
 
@@ -117,15 +123,15 @@ const common: readonly (readonly [name: string, format: string, rules?: TagRules
   ['source_canonical_service', state(source.account)],
   ['source_canonical_revision', 'latest'],
   ['source_cluster', mesh],
-  ['destination_workload', workload, known],
-  ['destination_workload_namespace', ofService('namespace'), known],
-  ['destination_app', workload, known],
-  ['destination_canonical_service', workload, known],
+  ['destination_workload', workload],
+  ['destination_workload_namespace', ofService('namespace')],
+  ['destination_app', workload],
+  ['destination_canonical_service', workload],
   ['destination_canonical_revision', 'latest'],
   ['destination_cluster', mesh],
-  ['destination_service', ofService('host'), known],
-  ['destination_service_name', ofService('name'), known],
-  ['destination_service_namespace', ofService('namespace'), known],
+  ['destination_service', ofService('host')],
+  ['destination_service_name', ofService('name')],
+  ['destination_service_namespace', ofService('namespace')],
   ['response_flags', '%RESPONSE_FLAGS%'],
   ['connection_security_policy', state(source.security)],
 ];
@@ -170,10 +176,8 @@ function action(change: Change): { name: string; typed_config: Any } {
   return { name: 'change', typed_config: any('envoy.extensions.matching.actions.transform_stat.v3.TransformStat', config) };
 }
 
-function tags(labels: typeof common, removed: readonly string[]): readonly Tag[] {
-  return labels
-    .filter(([name]) => !removed.includes(name))
-    .map(([name, value_format, rules]) => ({ name, value_format, ...(rules && { rules: ruleMatcher(rules) }) }));
+function tags(labels: typeof common): readonly Tag[] {
+  return labels.map(([name, value_format, rules]) => ({ name, value_format, ...(rules && { rules: ruleMatcher(rules) }) }));
 }
 
 interface Measured {
@@ -182,13 +186,30 @@ interface Measured {
   readonly value?: string;
   /** Of a histogram. */
   readonly unit?: Unit;
+  /** Labels that it has; absent: all. */
+  readonly labels?: readonly string[];
 }
+
+/**
+ * Who sends how much to whom: what dashboards of Istio ask of histograms. Each label of each metric costs a request about one per cent of its way
+ * through the proxy (docs/decisions/0008-istio-metrics.md), so only the counter of requests has all of them.
+ */
+const ofSizes = [
+  'reporter',
+  'source_workload',
+  'source_workload_namespace',
+  'destination_workload',
+  'destination_workload_namespace',
+  'destination_service',
+  'connection_security_policy',
+];
+const ofDurations = [...ofSizes, 'destination_service_name', 'destination_service_namespace'];
 
 const requests: readonly Measured[] = [
   { metric: 'REQUEST_COUNT' },
-  { metric: 'REQUEST_DURATION', value: '%DURATION%', unit: Unit.Milliseconds },
-  { metric: 'REQUEST_SIZE', value: '%BYTES_RECEIVED%', unit: Unit.Bytes },
-  { metric: 'RESPONSE_SIZE', value: '%BYTES_SENT%', unit: Unit.Bytes },
+  { metric: 'REQUEST_DURATION', value: '%DURATION%', unit: Unit.Milliseconds, labels: ofDurations },
+  { metric: 'REQUEST_SIZE', value: '%BYTES_RECEIVED%', unit: Unit.Bytes, labels: ofSizes },
+  { metric: 'RESPONSE_SIZE', value: '%BYTES_SENT%', unit: Unit.Bytes, labels: ofSizes },
 ];
 
 const connections: readonly Measured[] = [
@@ -211,10 +232,10 @@ export function connectionLogs(telemetry: WaypointTelemetry): readonly AccessLog
 function logger(measured: readonly Measured[], labels: typeof common, telemetry: WaypointTelemetry): readonly AccessLog[] {
   const wanted = measured.filter((m) => !telemetry.disabled.includes(m.metric));
   if (wanted.length === 0) return [];
-  const stat = ({ metric }: Measured): Stat => ({
-    name: istioMetrics[metric],
-    tags: tags(labels, telemetry.removedLabels[metric] ?? []),
-  });
+  const stat = ({ metric, labels: its }: Measured): Stat => {
+    const removed: readonly string[] = telemetry.removedLabels[metric] ?? [];
+    return { name: istioMetrics[metric], tags: tags(labels.filter(([name]) => its?.includes(name) !== false && !removed.includes(name))) };
+  };
   const counters = wanted.filter((m) => m.unit === undefined);
   const histograms = wanted.filter((m) => m.unit !== undefined);
   return [

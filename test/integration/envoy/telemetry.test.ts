@@ -131,6 +131,16 @@ describe('metrics', () => {
       await eventually(`${name} is there`, async () => (await counted(`${name}_count`, wanted)) === 1);
     }
     expect(await counted('istio_request_bytes_sum', wanted)).toBeGreaterThan(90);
+    const [bytes] = (await series('istio_request_bytes_count')).filter((s) => s.labels['source_workload_namespace'] === 'sizes');
+    expect(bytes?.labels).toEqual({
+      reporter: 'waypoint',
+      source_workload: 'x',
+      source_workload_namespace: 'sizes',
+      destination_workload: 'echo',
+      destination_workload_namespace: 'default',
+      destination_service: 'echo.default.svc.cluster.local',
+      connection_security_policy: 'mutual_tls',
+    });
   });
 
   test('connections, when they end', async () => {
@@ -230,8 +240,8 @@ describe('Telemetry', () => {
         (s) => s.labels['source_principal'] === principal && !('response_flags' in s.labels),
       );
     });
-    const last = { source_principal: 'spiffe://cluster.local/ns/last/sa/x' };
-    await get('/', { principal: last.source_principal });
+    const last = { source_workload_namespace: 'last' };
+    await get('/', { principal: 'spiffe://cluster.local/ns/last/sa/x' });
     await eventually('durations are there', () => counted('istio_request_duration_milliseconds_count', last));
     expect(await counted('istio_request_bytes_count', last)).toBe(0);
   });
