@@ -20,7 +20,7 @@ export const identityTokenFile = '/var/run/secrets/istio-token/token';
 export const identityRootsFile = '/var/run/secrets/istio/root-cert.pem';
 export const identityRevokedFile = '/var/run/secrets/istio-crl/ca-crl.pem';
 
-/** What istiod asks of a token (audience), and the ConfigMaps that it writes to every namespace; the second where its CA has revoked anything. */
+/** What istiod asks of a token (audience), and the ConfigMaps that it writes to every namespace: the second is empty unless its CA came with a list. */
 const caAudience = 'istio-ca';
 const caConfigMap = 'istio-ca-root-cert';
 const revokedConfigMap = 'istio-ca-crl';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { parse } from 'protobufjs';
 import { expect, test } from 'vitest';
 import { createCertificateMethod, requestType, responseType } from './certificate-authority.ts';
-import { renewalMillis } from './identity.ts';
+import { renewalMillis, retryMillis } from './identity.ts';
 
 test("the messages are those of Istio's API, as far as they are used", () => {
   const file = join(import.meta.dirname, '../../istio/proto/security/v1alpha1/ca.proto');
@@ -26,4 +26,12 @@ test('a certificate is renewed at about half of its life, and at once when it ha
   expect(renewalMillis(hour, 2 * hour)).toBe(0);
   // setTimeout would fire at once.
   expect(renewalMillis(365 * 24 * hour, 0)).toBe(2 ** 31 - 1);
+});
+
+test('a CA that does not answer is asked more and more seldom, and often while there is no certificate or it is about to end', () => {
+  const minute = 60_000;
+  expect(retryMillis(1, 60 * minute, 0, () => 1)).toBe(500);
+  expect(retryMillis(20, 60 * minute, 0, () => 1)).toBe(30_000);
+  expect(retryMillis(20, minute - 1, 0, () => 1)).toBe(5000);
+  expect(retryMillis(20, 0, minute, () => 1)).toBe(5000);
 });

@@ -39,6 +39,8 @@ export interface Identity {
 const day = 86_400;
 const firstRetryMs = 500;
 const longestRetryMs = 30_000;
+/** Where a proxy is about to be without a certificate, or is. */
+const longestUrgentRetryMs = 5000;
 
 /** Keeps the files up to date until it is stopped. */
 export function keepIdentity(o: IdentityOptions): Identity {
@@ -72,7 +74,8 @@ export function keepIdentity(o: IdentityOptions): Identity {
         failures++;
         o.on.failed(error);
       }
-      const wait = failures > 0 ? backoffMillis(failures, firstRetryMs, longestRetryMs) : renewalMillis(current?.notAfter ?? 0, Date.now());
+      const notAfter = current?.notAfter ?? 0;
+      const wait = failures > 0 ? retryMillis(failures, notAfter, Date.now()) : renewalMillis(notAfter, Date.now());
       await pause(wait, AbortSignal.any([end.signal, wake.signal]));
     }
   })();
@@ -90,6 +93,12 @@ export function keepIdentity(o: IdentityOptions): Identity {
 /** How long to wait with a certificate that ends at `notAfter`: half of the time, give or take a tenth, so that Pods made together do not ask together. */
 export function renewalMillis(notAfter: number, now: number, random: () => number = Math.random): number {
   return Math.min(Math.max(0, notAfter - now) * (0.45 + 0.1 * random()), longestTimer);
+}
+
+/** How long to wait after the n-th failure in a row, with a certificate that ends at `notAfter`. */
+export function retryMillis(failures: number, notAfter: number, now: number, random: () => number = Math.random): number {
+  const isUrgent = notAfter - now < 2 * longestRetryMs;
+  return backoffMillis(failures, firstRetryMs, isUrgent ? longestUrgentRetryMs : longestRetryMs, random);
 }
 
 /** What setTimeout takes at most. */

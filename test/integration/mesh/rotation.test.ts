@@ -141,7 +141,7 @@ test('while istiod is away the last one is used to its end, and istiod renews it
     const next = await newConnection();
     expect(next.status).toBe(200);
     expect(next.serial).not.toBe(last.serial);
-  }, 60);
+  }, 20);
   await cluster.rolledOut('wp');
   await using again = await traffic();
   await eventually(async () => expect(await again.next(50)).toEqual([]), 60);
