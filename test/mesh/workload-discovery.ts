@@ -122,8 +122,15 @@ export async function discoverWorkloads(istiod: Istiod): Promise<WorkloadDiscove
   let stopped = false;
   let call: ClientDuplexStream<Buffer, Buffer> | undefined;
   let retry: NodeJS.Timeout | undefined;
-  const names = { 'grpc.ssl_target_name_override': caServerName, 'grpc.max_receive_message_length': 64 * 1024 * 1024 };
-  const client = new Client(istiod.address, credentials.createSsl(Buffer.from(istiod.roots)), names);
+  const client = new Client(istiod.address, credentials.createSsl(Buffer.from(istiod.roots)), {
+    'grpc.ssl_target_name_override': caServerName,
+    'grpc.max_receive_message_length': 64 * 1024 * 1024,
+    // An istiod that was away for long is not to be waited for as long again.
+    'grpc.initial_reconnect_backoff_ms': retryMs,
+    'grpc.max_reconnect_backoff_ms': retryMs,
+    'grpc.keepalive_time_ms': 5000,
+    'grpc.keepalive_timeout_ms': 2000,
+  });
 
   async function open(on: { readonly first: () => void; readonly failed: (error: unknown) => void }): Promise<void> {
     const metadata = new Metadata();
