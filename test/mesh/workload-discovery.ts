@@ -128,7 +128,7 @@ export async function discoverWorkloads(istiod: Istiod): Promise<WorkloadDiscove
     // An istiod that was away for long is not to be waited for as long again.
     'grpc.initial_reconnect_backoff_ms': retryMs,
     'grpc.max_reconnect_backoff_ms': retryMs,
-    'grpc.keepalive_time_ms': 5000,
+    'grpc.keepalive_time_ms': 20_000,
     'grpc.keepalive_timeout_ms': 2000,
   });
 
