@@ -8,8 +8,7 @@
 import type { GatewayView } from '../gateway/gateway.ts';
 import { type Grants, grantsOf, notPermitted } from '../gateway/referencegrant.ts';
 import { caSecretOf, credentialCa, credentialPair, readableCredential, ruleSubject } from '../gateway/rule-credential.ts';
-import type { KeyPair } from '../ir/listener.ts';
-import type { TlsCertificate } from '../ir/listener.ts';
+import type { KeyPair, TlsCertificate } from '../ir/listener.ts';
 import type { ObjectRef } from '../ir/object-ref.ts';
 import type { TlsCredential } from '../ir/traffic.ts';
 import { type TrafficRule, sees } from '../istio/destinationrule.ts';

@@ -1,25 +1,14 @@
 /** What of a DestinationRule has no effect, as a condition: [TrafficRule], [RuleConflict] -> kgateway.dev/Accepted. */
 import { describeRef } from '../ir/object-ref.ts';
 import type { ConditionsReport } from '../ir/report.ts';
-import { acceptedCondition } from './policy.ts';
 import type { RuleConflict, TrafficRule } from './destinationrule.ts';
-import type { SettingProblem } from './traffic-tls.ts';
+import { type PolicyProblem, acceptedReport } from './policy.ts';
 
 /** Of a rule without problems, or that concerns nothing of ours, nothing is said. */
-export function ruleStatus(
-  { ref, generation }: TrafficRule,
-  conflict: RuleConflict | undefined,
-  problems: readonly SettingProblem[],
-): ConditionsReport {
+export function ruleStatus(rule: TrafficRule, conflict: RuleConflict | undefined, problems: readonly PolicyProblem[]): ConditionsReport {
   const messages = [...(conflict ? [conflictMessage(conflict)] : []), ...problems.map((p) => `${p.field} ${p.message}`)];
   const reason = conflict ? 'Conflicted' : 'UnsupportedValue';
-  return {
-    form: 'conditions',
-    object: ref,
-    generation,
-    owned: [acceptedCondition],
-    conditions: messages.length > 0 ? [{ type: acceptedCondition, status: 'False', reason, message: messages.join('; ') }] : [],
-  };
+  return acceptedReport(rule, messages.length > 0 ? { status: 'False', reason, message: messages.join('; ') } : undefined);
 }
 
 function conflictMessage({ winner, everywhere }: RuleConflict): string {

@@ -11,16 +11,14 @@ import type { ObjectRef } from '../ir/object-ref.ts';
 import { compareText } from '../ir/precedence.ts';
 import type { ClusterTraffic } from '../ir/traffic.ts';
 import type { DestinationRule, TrafficPolicySettings } from '../kube/types/istio-networking.ts';
+import { type PolicyObject, type PolicyProblem, policyObject } from './policy.ts';
 import { trafficOf, unsupportedSettings } from './traffic-settings.ts';
-import { type SettingProblem, type TlsBackend, type TlsSettings, credentialName } from './traffic-tls.ts';
+import { type TlsBackend, type TlsSettings, credentialName } from './traffic-tls.ts';
 
 /** A DestinationRule as it was read. */
-export interface TrafficRule {
+export interface TrafficRule extends PolicyObject {
   /** `namespace/name`. */
   readonly key: string;
-  readonly ref: ObjectRef;
-  readonly generation: number;
-  readonly created: string;
   /** In full; may begin with `*`. */
   readonly host: string;
   /** Namespaces that see it; `*`: all. Absent: as MeshConfig says. */
@@ -31,7 +29,7 @@ export interface TrafficRule {
   readonly selecting: boolean;
   /** Its TLS settings that name Secrets. */
   readonly credentials: readonly CredentialUse[];
-  readonly problems: readonly SettingProblem[];
+  readonly problems: readonly PolicyProblem[];
 }
 
 interface RuleTraffic {
@@ -42,7 +40,7 @@ interface RuleTraffic {
 
 /** Reads a DestinationRule. */
 export function parseDestinationRule(rule: DestinationRule): TrafficRule {
-  const { name, namespace = '', generation = 0, creationTimestamp = '' } = rule.metadata;
+  const { name, namespace = '' } = rule.metadata;
   const { spec } = rule;
   const { portLevelSettings = [], ...policy } = spec.trafficPolicy ?? {};
   const ports = portLevelSettings.flatMap((p, i) =>
@@ -51,10 +49,8 @@ export function parseDestinationRule(rule: DestinationRule): TrafficRule {
   // Of several settings for a port the first holds.
   const traffic = spec.trafficPolicy && { policy, ports: new Map(ports.toReversed().map((p) => [p.number, p.settings])) };
   return {
+    ...policyObject('networking.istio.io', 'DestinationRule', rule.metadata),
     key: `${namespace}/${name}`,
-    ref: { group: 'networking.istio.io', kind: 'DestinationRule', namespace, name },
-    generation,
-    created: creationTimestamp,
     host: fullHost(spec.host, namespace),
     ...(spec.exportTo?.length && { visibleTo: spec.exportTo.map((to) => (to === '.' ? namespace : to)) }),
     ...(traffic && { traffic }),
@@ -70,7 +66,7 @@ export function parseDestinationRule(rule: DestinationRule): TrafficRule {
   };
 }
 
-function unreachableSubsets(host: string): SettingProblem {
+function unreachableSubsets(host: string): PolicyProblem {
   const remedy = 'make a Service for each, with its labels in the selector, and name that in backendRefs';
   return {
     field: 'spec.subsets',

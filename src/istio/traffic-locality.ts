@@ -1,7 +1,7 @@
 /** [LocalityLoadBalancerSetting] -> LocalityPolicy. Source: Istio, DestinationRule; istiod's order of what holds. */
 import type { LocalityPolicy } from '../ir/locality.ts';
 import type { TrafficPolicySettings } from '../kube/types/istio-networking.ts';
-import type { SettingProblem } from './traffic-tls.ts';
+import type { PolicyProblem } from './policy.ts';
 
 type LocalitySetting = NonNullable<NonNullable<TrafficPolicySettings['loadBalancer']>['localityLbSetting']>;
 
@@ -30,7 +30,7 @@ export function localityPolicy(setting: LocalitySetting | undefined, detects: bo
 }
 
 /** What of the setting has no effect. */
-export function localityProblems(setting: LocalitySetting | undefined, detects: boolean, field: string): readonly SettingProblem[] {
+export function localityProblems(setting: LocalitySetting | undefined, detects: boolean, field: string): readonly PolicyProblem[] {
   if (!setting) return [];
   const { enabled, distribute } = setting;
   const isShared = enabled !== false && (distribute?.length ?? 0) > 0;

@@ -4,7 +4,8 @@ import type { ClusterTraffic, ConsistentHash, OutlierDetection } from '../ir/tra
 import type { TrafficPolicySettings } from '../kube/types/istio-networking.ts';
 import { durationMs } from './duration.ts';
 import { localityPolicy, localityProblems } from './traffic-locality.ts';
-import { type SettingProblem, type TlsBackend, tlsProblems, upstreamTls } from './traffic-tls.ts';
+import type { PolicyProblem } from './policy.ts';
+import { type TlsBackend, tlsProblems, upstreamTls } from './traffic-tls.ts';
 
 type LoadBalancer = NonNullable<TrafficPolicySettings['loadBalancer']>;
 
@@ -93,9 +94,9 @@ function outlierOf(o: NonNullable<TrafficPolicySettings['outlierDetection']>): O
 }
 
 /** What of the settings is not translated. */
-export function unsupportedSettings(settings: TrafficPolicySettings, field: string): readonly SettingProblem[] {
+export function unsupportedSettings(settings: TrafficPolicySettings, field: string): readonly PolicyProblem[] {
   const { loadBalancer, connectionPool, outlierDetection, tls, ...rest } = settings as TrafficPolicySettings & Record<string, unknown>;
-  const unknown = (at: string, object: object | undefined, known: readonly string[]): SettingProblem[] =>
+  const unknown = (at: string, object: object | undefined, known: readonly string[]): PolicyProblem[] =>
     Object.keys(object ?? {})
       .filter((key) => !known.includes(key))
       .map((key) => ({ field: `${at}.${key}`, message: 'is not supported and has no effect' }));

@@ -8,12 +8,7 @@ import type { UpstreamTls } from '../ir/backend.ts';
 import type { SubjectAltName } from '../ir/listener.ts';
 import type { TlsCredential } from '../ir/traffic.ts';
 import type { TrafficPolicySettings } from '../kube/types/istio-networking.ts';
-
-/** A field of a rule, and what is to be said of it. */
-export interface SettingProblem {
-  readonly field: string;
-  readonly message: string;
-}
+import type { PolicyProblem } from './policy.ts';
 
 /** What a backend and its waypoint add to the settings. */
 export interface TlsBackend {
@@ -74,12 +69,12 @@ function isSecretName(name: string): boolean {
 }
 
 /** Why backends are not reached, whatever there is at the waypoint. Files are not in its Pod. */
-export function tlsProblems(tls: TlsSettings, field: string): readonly SettingProblem[] {
+export function tlsProblems(tls: TlsSettings, field: string): readonly PolicyProblem[] {
   if (!originates(tls)) return [];
   const { mode, credentialName: secret, clientCertificate, privateKey, caCertificates, caCrl, insecureSkipVerify } = tls;
   const closed = 'so its backends are not reached';
   const file = `names a file that the Pod of a waypoint does not have, ${closed}: use credentialName`;
-  const of = (name: string, message: string): readonly SettingProblem[] => [{ field: `${field}.${name}`, message }];
+  const of = (name: string, message: string): readonly PolicyProblem[] => [{ field: `${field}.${name}`, message }];
   if (secret !== undefined) {
     if (!isSecretName(secret)) return of('credentialName', `is no name of a Secret, ${closed}: name one in the namespace of the waypoint`);
     return caCrl === undefined ? [] : of('caCrl', `does not go with credentialName, ${closed}: put ca.crl into that Secret`);
