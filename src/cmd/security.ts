@@ -101,6 +101,9 @@ export function secured(
     ...listener,
     ...((listener.hbone || listener.clientCertHeader) && { trustDomains: trustDomainsOf(ctx.fetchOne(mesh, meshKey)) }),
     tcp: listener.tcp.map((service) => authorized(ctx, service)),
+    ...(listener.workloads && {
+      workloads: { ...listener.workloads, places: listener.workloads.places.map((place) => authorized(ctx, place)) },
+    }),
   }));
 
   const httpByService = api.serviceScopes.index('object', (s) => [serviceKey(s.origin)]);
@@ -173,5 +176,7 @@ function serviceKey({ kind, namespace, name }: ObjectRef): string {
 }
 
 function targetOf(origin: ObjectRef): Pick<PolicyPlace, 'services' | 'serviceEntries'> {
+  // Of workloads the waypoint itself: policies for Services are not for them.
+  if (origin.kind === 'Gateway') return {};
   return origin.kind === 'ServiceEntry' ? { serviceEntries: [origin] } : { services: [origin] };
 }

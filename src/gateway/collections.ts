@@ -19,7 +19,7 @@ import type { BoundService } from '../ir/mesh.ts';
 import { isWaypointChain } from '../ir/names.ts';
 import type { SharedCluster, UdpListener } from '../ir/tcp.ts';
 import type { HostRoutes } from '../ir/route.ts';
-import type { ServiceScope, WaypointListener } from '../ir/waypoint.ts';
+import type { ServedWorkload, ServiceScope, WaypointListener } from '../ir/waypoint.ts';
 import { type Collection, type Graph, anyOf, flatMap, join, map } from '../krt/index.ts';
 import type { ConfigMap, EndpointSlice, Namespace, Secret, Service } from '../kube/types/core.ts';
 import type { BackendTLSPolicy, Gateway, GatewayClass, ReferenceGrant } from '../kube/types/gateway-api.ts';
@@ -107,6 +107,8 @@ export interface GatewayApi {
 export interface MeshInputs {
   /** The services that waypoints of ours serve. */
   readonly boundServices: Collection<BoundService>;
+  /** The workloads that they serve under their own addresses. */
+  readonly servedWorkloads: Collection<ServedWorkload>;
   /** Of clusters with discovery `mesh`, by name. */
   readonly serviceEntryEndpoints: Collection<Endpoints>;
 }
@@ -190,6 +192,7 @@ export function gatewayApi(
   const hostRoutes = join(g, { name: 'HostRoutes' }, [hostsAt('IngressHosts', false), boundaries]);
   const waypoints = serviceScopes(g, {
     ports,
+    workloads: mesh?.servedWorkloads ?? join(g, { name: 'ServedWorkloads' }, []),
     gateways,
     bindingsAt: l4.bindingsAt,
     routes: hostsAt('WaypointHosts', true),

@@ -95,7 +95,7 @@ export function translateGateway(ctx: Ctx, inputs: GatewayInputs, gateway: Gatew
     spec.listeners,
   );
   const parameters = parametersOf(ctx, inputs, gateway, gatewayClass);
-  const problem = waypoint ? waypointProblem(gateway, gatewayClass, inputs.waypoints) : undefined;
+  const problem = waypoint ? waypointProblem(gateway, inputs.waypoints) : undefined;
   const refused = problem === undefined ? undefined : condition.invalid(problem);
   const acceptance =
     refused ?? parameters.problem ?? addressProblem(spec.addresses) ?? listenerAcceptance(listeners.filter((l) => l.owner === ref));

@@ -12,27 +12,23 @@ import type { Cluster } from '../ir/backend.ts';
 import type { BoundService, MeshPort, MeshService } from '../ir/mesh.ts';
 import { serviceChain, waypointChain, wildcardHost } from '../ir/names.ts';
 import { type ObjectRef, refKey } from '../ir/object-ref.ts';
-import type { RetryPolicy, RoutePolicies } from '../ir/policy.ts';
 import { compareText } from '../ir/precedence.ts';
-import type { HostRoutes, NamedMatch, RouteRule } from '../ir/route.ts';
+import type { HostRoutes } from '../ir/route.ts';
 import { passingThrough } from '../ir/tcp.ts';
-import type { ServiceRoutes, ServiceScope, TcpService, TlsBranch, WaypointListener } from '../ir/waypoint.ts';
+import type { ServedWorkload, ServiceRoutes, ServiceScope, TcpService, TlsBranch, WaypointListener } from '../ir/waypoint.ts';
 import { isReservedAddress } from '../ir/reserved-address.ts';
-import { type Collection, type Ctx, type Graph, type Index, flatMap, group, map } from '../krt/index.ts';
-import { attachmentsIn, listenerLevels } from '../policy/attachment.ts';
-import type { Policy } from '../policy/plugin.ts';
-import { effectivePolicies, withOwnPolicies } from '../policy/trafficpolicy/trafficpolicy.ts';
+import { type Collection, type Ctx, type Graph, flatMap, group, join, map } from '../krt/index.ts';
 import { serviceCluster } from './service-backend.ts';
 import { type BackendTlsPolicies, passthroughCluster } from './backendtlspolicy.ts';
-import type { GatewayView } from './gateway.ts';
+import { type DefaultRuleInputs, defaultRule, isByName, portBehind } from './default-rule.ts';
 import { asksForClientCertHeader } from './waypoint-class.ts';
 import { serviceEntryCluster } from './service-entry-cluster.ts';
 import { speaksHttp } from './service-parent.ts';
 import type { BindingsAt } from './l4-collections.ts';
 import { type L4Binding, servingBindings } from './l4route.ts';
 import type { HttpRoutesOfServices } from './route-conflict.ts';
-import { replacedBody } from './route-rule.ts';
 import type { ServiceView } from './views.ts';
+import { workloadScopes, workloadsAt } from './workload-scopes.ts';
 
 /** A port of a Service behind a waypoint. */
 export interface ServicePort {
@@ -101,15 +97,13 @@ function clusterOf(ctx: Ctx, services: Collection<ServiceView>, mesh: MeshServic
   return service && found && serviceCluster(service, found);
 }
 
-export interface ServiceScopeInputs {
+export interface ServiceScopeInputs extends DefaultRuleInputs {
   readonly ports: Collection<ServicePort>;
-  readonly gateways: Collection<GatewayView>;
+  readonly workloads: Collection<ServedWorkload>;
   /** Of TLSRoutes and TCPRoutes. */
   readonly bindingsAt: BindingsAt;
   /** Of chains of waypoints. */
   readonly routes: Collection<HostRoutes>;
-  readonly policies: Collection<Policy<RoutePolicies>>;
-  readonly policiesByTarget: Index<Policy<RoutePolicies>>;
 }
 
 /** The cluster of a port of which nobody said what it speaks, at one waypoint. */
@@ -126,7 +120,7 @@ export interface WaypointCollections {
 
 /** Builds listeners and scopes. Of several services at one address and port, the first by name is served. */
 export function serviceScopes(g: Graph, inputs: ServiceScopeInputs): WaypointCollections {
-  const { ports, routes } = inputs;
+  const { ports, routes, workloads } = inputs;
   const byChain = routes.index('chain', (h) => [`${h.scope}|${h.chain}`]);
   const byPlace = group(
     g,
@@ -134,8 +128,9 @@ export function serviceScopes(g: Graph, inputs: ServiceScopeInputs): WaypointCol
     ports.index('place', (p) => p.addresses.map((address) => `${p.scope}|${p.port}|${address}`)),
   );
   /** A TLSRoute or TCPRoute says that a port speaks no HTTP. */
-  const isUnknown = (ctx: Ctx, { protocol, scope, chain }: ServicePort): boolean =>
-    protocol === 'auto' && inputs.bindingsAt(ctx, scope, chain).length === 0;
+  const isUnknown = (ctx: Ctx, place: ServicePort): boolean =>
+    // Requests by name to another port take a chain of their own.
+    place.protocol === 'auto' && portBehind(place) === undefined && inputs.bindingsAt(ctx, place.scope, place.chain).length === 0;
   const scopes = map(g, byPlace, { name: 'ServiceScopes' }, (ctx, { key, items }): ServiceScope | undefined => {
     const [place, ...others] = servedOf(items);
     const address = key.slice(key.lastIndexOf('|') + 1);
@@ -175,6 +170,7 @@ export function serviceScopes(g: Graph, inputs: ServiceScopeInputs): WaypointCol
   });
   const httpByPort = ports.index('http port', (p) => (p.protocol === 'http' ? [`${p.scope}|${p.port}`] : []));
   const tcpByScope = tcp.index('scope', (t) => [t.scope]);
+  const workloadsByWaypoint = workloads.index('waypoint', (w) => [w.waypoint]);
   const listeners = map(g, inputs.gateways, { name: 'WaypointListeners' }, (ctx, view): WaypointListener | undefined => {
     const own = view.listeners.filter((l) => l.chain === waypointChain && l.valid);
     if (own.length === 0 || !view.entrance) return undefined;
@@ -182,10 +178,13 @@ export function serviceScopes(g: Graph, inputs: ServiceScopeInputs): WaypointCol
     const within = withinRanges(tcpOrRange, (port) => ctx.fetch(ports, { index: httpByPort, is: `${view.key}|${port}` }));
     const known = new Set(tcpOrRange.map((s) => `${s.address}|${s.port}`));
     const services = [...tcpOrRange, ...within.filter((s) => !known.has(`${s.address}|${s.port}`))];
+    const ofWorkloads = workloadsAt(ctx, view, workloads, workloadsByWaypoint);
     return {
       scope: view.key,
-      ...view.entrance,
+      port: view.entrance.port,
+      hbone: view.entrance.hbone,
       ...(asksForClientCertHeader(view) && { clientCertHeader: true }),
+      ...(ofWorkloads && { workloads: ofWorkloads }),
       tcp: services.toSorted((a, b) => compareText(a.address, b.address) || a.port - b.port),
       origins: own.map((l) => ({ ...view.ref, section: l.name })),
     };
@@ -193,7 +192,9 @@ export function serviceScopes(g: Graph, inputs: ServiceScopeInputs): WaypointCol
   const undeclared = map(g, ports, { name: 'UndeclaredClusters' }, (_ctx, { protocol, scope, cluster }): UndeclaredCluster | undefined =>
     protocol === 'auto' ? { key: `${scope}|${cluster.name}` } : undefined,
   );
-  return { waypointListeners: listeners, serviceScopes: scopes, undeclaredClusters: undeclared };
+  const ofWorkloads = workloadScopes(g, inputs, { collection: routes, byChain });
+  const all = join(g, { name: 'AllServiceScopes' }, [scopes, ofWorkloads]);
+  return { waypointListeners: listeners, serviceScopes: all, undeclaredClusters: undeclared };
 }
 
 /** What speaks HTTP at an address within a range of another: without chains of their own, the range would have their connections. */
@@ -244,53 +245,9 @@ function ownBranch(place: ServicePort): TlsBranch {
   return { host, backends: [{ cluster: cluster.name, weight: 1 }], ...(isByName(place) && { byName: portBehind(place) ?? port }) };
 }
 
-/** The name that a request or connection asks for is where it goes. */
-function isByName({ cluster }: ServicePort): boolean {
-  return cluster.discovery?.from === 'host';
-}
-
-/** The port behind a name, where it is another one than clients ask for. */
-function portBehind({ cluster: { discovery } }: ServicePort): number | undefined {
-  return discovery?.from === 'host' ? discovery.port : undefined;
-}
-
 /** Of several services at one place the first by name, and what else the same object has there. */
 function servedOf(items: readonly ServicePort[]): readonly ServicePort[] {
   if (items.length < 2) return items;
   const [first, ...others] = items.toSorted((a, b) => compareText(a.key, b.key));
   return first ? [first, ...others.filter((o) => refKey(o.origin) === refKey(first.origin) && o.protocol === first.protocol)] : [];
-}
-
-/** What is safe to repeat: the request has not reached anyone. An address that another Pod has by now is met with exactly that. */
-const defaultRetry: RetryPolicy = { retryOn: ['reset-before-request', 'connect-failure'], statusCodes: [], attempts: 2, backoffBaseMs: 25 };
-
-/** Forwards everything to the Service, with the policies of the waypoint. */
-function defaultRule(ctx: Ctx, inputs: ServiceScopeInputs, place: ServicePort): RouteRule {
-  const gateway = ctx.fetchOne(inputs.gateways, place.scope);
-  const attachments = attachmentsIn(ctx, inputs.policies, inputs.policiesByTarget);
-  const listener = gateway?.listeners.find((l) => l.chain === waypointChain);
-  const levels = gateway ? listenerLevels(attachments, { ref: gateway.ref, labels: gateway.objectLabels }, listener?.name) : [];
-  const effective = effectivePolicies(levels);
-  const rule = {
-    name: place.chain,
-    origin: place.origin,
-    matches: [{ path: { type: 'prefix', value: '/' }, headers: isByName(place) ? [authorityOf(place)] : [], queryParams: [] }],
-  } as const;
-  if (effective.invalid.length > 0) return { ...rule, action: { type: 'direct', status: 500, body: replacedBody }, policies: {} };
-  return {
-    ...rule,
-    action: { type: 'forward', backends: [{ cluster: place.cluster.name, weight: 1 }], mirrors: [] },
-    policies: { retry: defaultRetry, ...withOwnPolicies({}, effective.policies) },
-  };
-}
-
-/**
- * Where the name is the destination, so is the port behind it: only that of the service, which a request need not name if it is the usual one.
- */
-function authorityOf(place: ServicePort): NamedMatch {
-  const { port, cluster } = place;
-  // Its chain takes the port away.
-  if (portBehind(place) !== undefined) return { name: ':authority', value: { type: 'regex', value: '[^:]+' } };
-  const usual = port === (cluster.tls ? 443 : 80);
-  return { name: ':authority', value: { type: 'regex', value: `[^:]+${usual ? `(:${port})?` : `:${port}`}` } };
 }

@@ -67,14 +67,24 @@ test.each([
   [{ name: '1a' }, /a letter in front/],
   [{ labels: { 'istio.io/waypoint-for': 'service' } }, undefined],
   [{ labels: { 'istio.io/waypoint-for': 'none' } }, undefined],
-  [{ labels: { 'istio.io/waypoint-for': 'workload' } }, /not supported.*use service/],
-  [{ labels: { 'istio.io/waypoint-for': 'all' } }, /not supported.*use service/],
+  [{ labels: { 'istio.io/waypoint-for': 'workload' } }, undefined],
+  [{ labels: { 'istio.io/waypoint-for': 'all' } }, undefined],
 ])('a Gateway with %j', (metadata, problem) => {
-  const found = waypointProblem(gatewayOf(metadata), classOf('kgateway-waypoint'), true);
+  const found = waypointProblem(gatewayOf(metadata), true);
   if (problem) expect(found).toMatch(problem);
   else expect(found).toBeUndefined();
 });
 
 test('nothing is a waypoint while waypoints are not enabled', () => {
-  expect(waypointProblem(gatewayOf({}), classOf('kgateway-waypoint'), false)).toMatch(/waypoint.enabled/);
+  expect(waypointProblem(gatewayOf({}), false)).toMatch(/waypoint.enabled/);
+});
+
+test.each([
+  ['service', false],
+  ['workload', true],
+  ['all', true],
+  ['none', false],
+])('a waypoint for %s serves workloads: %s', (type, workloads) => {
+  const gateway = gatewayOf({ labels: { 'istio.io/waypoint-for': type } });
+  expect(waypointEntrance(gateway, classOf('kgateway-waypoint')).workloads).toBe(workloads);
 });

@@ -22,18 +22,21 @@ export interface WaypointEntrance {
   readonly hbone: boolean;
   /** Where the proxy listens. */
   readonly port: number;
+  /** It serves workloads that clients dial by their own addresses. */
+  readonly workloads: boolean;
 }
 
 /** The entrance of a Gateway of a class of waypoints. */
 export function waypointEntrance(gateway: Gateway, gatewayClass: GatewayClass): WaypointEntrance {
   const hbone = gatewayClass.metadata.name === hboneClassName;
-  return { hbone, port: hbone ? hbonePort : tunnelPort(gateway, gatewayClass) };
+  const type = trafficTypeOf(gateway, gatewayClass);
+  return { hbone, port: hbone ? hbonePort : tunnelPort(gateway, gatewayClass), workloads: type === 'workload' || type === 'all' };
 }
 
 /** Whether a listener means the entrance: HBONE on its only port, or what ztunnel makes of it. Otherwise what is wrong. */
 export function entranceProblem(
   l: { readonly protocol: string; readonly port: number },
-  { hbone, port }: WaypointEntrance,
+  { hbone, port }: Pick<WaypointEntrance, 'hbone' | 'port'>,
 ): string | undefined {
   if (l.protocol === hboneProtocol) {
     return l.port === hbonePort ? undefined : `clients send HBONE to port ${hbonePort}, not to ${l.port}: use port ${hbonePort}`;
@@ -84,11 +87,7 @@ export function trafficTypeOf(gateway: Gateway, gatewayClass: GatewayClass | und
 }
 
 /** Why a Gateway cannot be a waypoint. */
-export function waypointProblem(gateway: Gateway, gatewayClass: GatewayClass, enabled: boolean): string | undefined {
+export function waypointProblem(gateway: Gateway, enabled: boolean): string | undefined {
   if (!enabled) return 'Waypoints are not enabled: set waypoint.enabled to true in the values of the chart';
-  const type = trafficTypeOf(gateway, gatewayClass);
-  if (type === 'workload' || type === 'all') {
-    return `metadata.labels: ${trafficTypeLabel}: ${type} is not supported, since traffic to the addresses of Pods is not served; use service`;
-  }
   return waypointNameProblem(gateway.metadata.name);
 }

@@ -4,7 +4,9 @@
  *   [WaypointListener] -> TCP: [TcpService] by address and port
  *                      -> anything else: HTTP, [ServiceScope] by address and port
  *
- * A port of which nobody knows what it speaks is both.
+ * A port of which nobody knows what it speaks is both. Workloads that clients dial by their own addresses share a place, which has no address:
+ *
+ *   [ServedWorkload]* -> [WorkloadGroup] by address -> HTTP: the [ServiceScope] of the place, TCP: its [TcpService]
  */
 import type { Authorization } from './authorization.ts';
 import type { JwtAuthentication } from './jwt.ts';
@@ -65,6 +67,45 @@ export interface TlsBranch {
   readonly byName?: number;
 }
 
+/** A Pod or WorkloadEntry that a waypoint serves under its own addresses. */
+export interface ServedWorkload extends WorkloadKind {
+  /** `waypoint|Pod/namespace/name`. */
+  readonly key: string;
+  readonly waypoint: string;
+  readonly members: readonly WorkloadMember[];
+}
+
+interface WorkloadKind {
+  readonly namespace: string;
+  /** Name of the Deployment or whatever runs it. */
+  readonly workload: string;
+  /** It takes tunnels (HBONE), whose other end has to show that it is this ServiceAccount of the namespace. Absent: it takes none. */
+  readonly account?: string;
+}
+
+/** One address of a workload. */
+export interface WorkloadMember {
+  readonly address: string;
+  /** Ports of which a Service or WorkloadEntry says what they speak; of all others it is found out. */
+  readonly ports: readonly { readonly port: number; readonly protocol: 'http' | 'tcp' }[];
+}
+
+/** The workloads of one Deployment, say: they differ in their addresses alone. */
+export interface WorkloadGroup extends WorkloadKind {
+  readonly members: readonly WorkloadMember[];
+}
+
+/** In place of an address, with port 0: where connections to workloads belong, by how those are reached. Their clusters are called the same. */
+export const workloadPlace = 'workloads';
+export const workloadTunnelPlace = 'workload-tunnels';
+
+/** What a waypoint serves that is for workloads. */
+export interface Workloads {
+  /** Of each way in which they are reached. */
+  readonly places: readonly TcpService[];
+  readonly groups: readonly WorkloadGroup[];
+}
+
 /** The listener of a waypoint: its bytes do not depend on the Services that speak HTTP. */
 export interface WaypointListener {
   readonly scope: string;
@@ -76,6 +117,8 @@ export interface WaypointListener {
   /** Backends are told who the client is by `x-forwarded-client-cert`. */
   readonly clientCertHeader?: true;
   readonly tcp: readonly TcpService[];
+  /** Absent: it is for Services alone. */
+  readonly workloads?: Workloads;
   /** Absent: the default. */
   readonly telemetry?: WaypointTelemetry;
   readonly origins: readonly ObjectRef[];

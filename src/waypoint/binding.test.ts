@@ -9,14 +9,15 @@ const all = [...sharedObjects(), ...bindingRows.flatMap(rowObjects)];
 
 test.each(bindingRows)('$name', (row) => {
   const { api } = meshGraph([...sharedObjects(), ...rowObjects(row)]);
-  const [binding] = api.services.list();
+  const [binding] = [...api.services.list(), ...api.workloads.list()];
   const condition = conditionOf(binding?.binding);
   if (!row.condition) expect(condition).toBeUndefined();
   else {
     expect(condition).toMatchObject({ status: row.condition.status, reason: row.condition.reason });
     expect(condition?.message).toContain(row.condition.message);
   }
-  const served = api.boundServices.list().map((b) => `${b.waypoint} ${b.weight}`);
+  const services = api.boundServices.list().map((b) => `${b.waypoint} ${b.weight}`);
+  const served = [...services, ...api.boundWorkloads.list().map((b) => `${b.waypoint} 100`)];
   expect(served.toSorted()).toEqual(row.served);
 });
 

@@ -3,7 +3,7 @@
  *
  *   Service, ServiceEntry ─> MeshServices ─────┐
  *   Pod, WorkloadEntry ────> Workloads ────────┼─> Bindings ─> BoundServices, BoundWorkloads
- *   Gateway, GatewayClass ─> Waypoints ────────┤
+ *   Gateway, GatewayClass ─> Waypoints ────────┤                └─> ServedWorkloads <── Pods, EndpointSlices
  *   Namespace ─────────────────────────────────┘
  */
 import { type LabelledService, meshServices } from '../istio/services.ts';
@@ -11,11 +11,13 @@ import { type Workloads, serviceEntryEndpoints, workloadsOf } from '../istio/wor
 import type { Endpoints } from '../ir/backend.ts';
 import type { BoundService } from '../ir/mesh.ts';
 import { serviceEntryClusterName } from '../ir/names.ts';
+import type { ServedWorkload } from '../ir/waypoint.ts';
 import { type Collection, type Graph, type Index, flatMap } from '../krt/index.ts';
-import type { Namespace, Pod, Service } from '../kube/types/core.ts';
+import type { EndpointSlice, Namespace, Pod, Service } from '../kube/types/core.ts';
 import type { Gateway, GatewayClass } from '../kube/types/gateway-api.ts';
 import type { ServiceEntry, WorkloadEntry } from '../kube/types/istio-networking.ts';
 import { type Bindings, type MeshNamespace, bindings, meshNamespaces } from './binding.ts';
+import { servedWorkloads } from './served-workloads.ts';
 import { type Waypoint, waypointsOf } from './waypoints.ts';
 
 /** What is watched. */
@@ -27,6 +29,7 @@ export interface MeshInputs {
   readonly serviceEntries: Collection<ServiceEntry>;
   readonly workloadEntries: Collection<WorkloadEntry>;
   readonly pods: Collection<Pod>;
+  readonly endpointSlices: Collection<EndpointSlice>;
 }
 
 /** What comes of it. */
@@ -36,6 +39,7 @@ export interface MeshApi extends Bindings {
   readonly meshWorkloads: Workloads;
   readonly waypoints: Collection<Waypoint>;
   readonly meshNamespaces: Collection<MeshNamespace>;
+  readonly servedWorkloads: Collection<ServedWorkload>;
   /** Of the ServiceEntries of the mesh whose endpoints have addresses, by name of the cluster. */
   readonly serviceEntryEndpoints: Collection<Endpoints>;
   /** Bound services by `Kind/namespace/name` of the Service or ServiceEntry. */
@@ -65,6 +69,7 @@ export function meshApi(g: Graph, inputs: MeshInputs): MeshApi {
   );
   return {
     ...bound,
+    servedWorkloads: servedWorkloads(g, { ...inputs, workloads, boundWorkloads: bound.boundWorkloads }),
     serviceEntryEndpoints: endpoints,
     meshServices: services,
     meshWorkloads: workloads,

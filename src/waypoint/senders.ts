@@ -95,7 +95,7 @@ function isCaptured({ metadata: { annotations } }: Pod): boolean {
 }
 
 /** What istiod publishes with the tunnel protocol HBONE. Undefined for a Pod that takes plain text, or has no address of its own. */
-function hboneWorkload(pod: Pod): HboneWorkload | undefined {
+export function hboneWorkload(pod: Pod): HboneWorkload | undefined {
   const { namespace = '', labels } = pod.metadata;
   if (!isRunning(pod) || !(isCaptured(pod) || labels?.[tunnelLabel] === 'http')) return undefined;
   const addresses = (pod.status?.podIPs ?? []).map(({ ip }) => ip);

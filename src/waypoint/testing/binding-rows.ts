@@ -7,7 +7,7 @@ import type { KubeObject } from '../../kube/types/meta.ts';
 export interface BindingRow {
   readonly name: string;
   /** What the row is about; default Service. */
-  readonly kind?: 'Service' | 'ServiceEntry';
+  readonly kind?: 'Service' | 'ServiceEntry' | 'WorkloadEntry';
   readonly namespace?: Meta;
   readonly object?: Meta;
   /** `Condition istio.io/WaypointBound`; undefined: it is not there. Of the message what has to be part of it. */
@@ -301,6 +301,64 @@ export const bindingRows: readonly BindingRow[] = [
     condition: boundShared('open'),
     served: [at('all', 10), at('open', 90)],
   },
+  // By their own address. Of Pods istiod says nothing, and binds them in the same way.
+  {
+    name: 'workload',
+    kind: 'WorkloadEntry',
+    object: { labels: shared('workloads') },
+    condition: boundShared('workloads'),
+    served: [at('workloads')],
+  },
+  {
+    name: 'workload-for-all',
+    kind: 'WorkloadEntry',
+    object: { labels: shared('all') },
+    condition: boundShared('all'),
+    served: [at('all')],
+  },
+  {
+    name: 'workload-inherited',
+    kind: 'WorkloadEntry',
+    namespace: { labels: shared('workloads') },
+    condition: boundShared('workloads'),
+    served: [at('workloads')],
+  },
+  {
+    name: 'workload-inherited-for-all',
+    kind: 'WorkloadEntry',
+    namespace: { labels: shared('all') },
+    condition: boundShared('all'),
+    served: [at('all')],
+  },
+  {
+    name: 'workload-for-services',
+    kind: 'WorkloadEntry',
+    object: { labels: shared('open') },
+    condition: refused('UnsupportedTrafficType', 'attempting to bind to traffic type "workload"'),
+    served: [],
+  },
+  { name: 'workload-inherited-for-services', kind: 'WorkloadEntry', namespace: { labels: shared('open') }, served: [] },
+  {
+    name: 'workload-opted-out',
+    kind: 'WorkloadEntry',
+    namespace: { labels: shared('all') },
+    object: { labels: { [use]: 'none' } },
+    served: [],
+  },
+  {
+    name: 'workload-missing',
+    kind: 'WorkloadEntry',
+    object: { labels: shared('missing') },
+    condition: refused('WaypointIsNotReady', `waypoint "${waypointNamespace}/missing" is not ready`),
+    served: [],
+  },
+  {
+    name: 'workload-denied',
+    kind: 'WorkloadEntry',
+    object: { labels: shared('same') },
+    condition: refused('AttachmentDenied', `we are not permitted to attach to waypoint "${waypointNamespace}/same"`),
+    served: [],
+  },
 ];
 
 /** The namespace of a row. */
@@ -369,7 +427,7 @@ export function sharedObjects(): readonly KubeObject[] {
   ];
 }
 
-/** The objects of a row: its namespace, the waypoint `own` if it is named, the Service or ServiceEntry `target`. */
+/** The objects of a row: its namespace, the waypoint `own` if it is named, the object `target`. */
 export function rowObjects(row: BindingRow): readonly KubeObject[] {
   const namespace = namespaceOf(row);
   const wantsOwn = [row.namespace, row.object].some((m) => m?.labels?.[use] === 'own');
@@ -392,9 +450,15 @@ export function rowObjects(row: BindingRow): readonly KubeObject[] {
       ports: [{ number: 80, name: 'http', protocol: 'HTTP' }],
     },
   };
+  const workload: KubeObject & { spec: object } = {
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'WorkloadEntry',
+    metadata,
+    spec: { address: `10.99.1.${bindingRows.indexOf(row)}` },
+  };
   return [
     { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace, ...row.namespace } },
     ...(wantsOwn ? [gateway(namespace, 'own', [proxy()])] : []),
-    row.kind === 'ServiceEntry' ? entry : service,
+    row.kind === 'WorkloadEntry' ? workload : row.kind === 'ServiceEntry' ? entry : service,
   ];
 }

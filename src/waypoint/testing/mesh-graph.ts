@@ -1,6 +1,6 @@
 /** The mesh part of the graph alone, over objects that a test gives it. */
 import { Graph, source } from '../../krt/index.ts';
-import type { Namespace, Pod, Service } from '../../kube/types/core.ts';
+import type { EndpointSlice, Namespace, Pod, Service } from '../../kube/types/core.ts';
 import type { Gateway, GatewayClass } from '../../kube/types/gateway-api.ts';
 import type { ServiceEntry, WorkloadEntry } from '../../kube/types/istio-networking.ts';
 import { type KubeObject, keyOf } from '../../kube/types/meta.ts';
@@ -30,6 +30,7 @@ export function meshGraph(objects: Iterable<KubeObject>): MeshGraph {
     serviceEntries: source<ServiceEntry>(graph, { name: 'ServiceEntry', key: keyOf }),
     workloadEntries: source<WorkloadEntry>(graph, { name: 'WorkloadEntry', key: keyOf }),
     pods: source<Pod>(graph, { name: 'Pod', key: keyOf }),
+    endpointSlices: source<EndpointSlice>(graph, { name: 'EndpointSlice', key: keyOf }),
   };
   const put = (o: KubeObject): void => {
     switch (o.kind) {
@@ -45,6 +46,8 @@ export function meshGraph(objects: Iterable<KubeObject>): MeshGraph {
         return sources.serviceEntries.set(o as ServiceEntry);
       case 'WorkloadEntry':
         return sources.workloadEntries.set(o as WorkloadEntry);
+      case 'EndpointSlice':
+        return sources.endpointSlices.set(o as EndpointSlice);
       case 'Pod':
         return sources.pods.set(o as Pod);
       default:

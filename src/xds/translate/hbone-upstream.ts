@@ -26,13 +26,16 @@ import {
   type TransportSocket,
   any,
 } from '../proto/index.ts';
-import { internalAddress, internalListener, noLimits, rawBuffer } from './internal-listener.ts';
+import { destinationState, internalAddress, internalListener, noLimits, passedFacts, rawBuffer } from './internal-listener.ts';
 
-const originate = 'connect_originate';
+export const originate = 'connect_originate';
 
 /** Namespaces of the endpoint's metadata that pass over to the inner connection. */
 const destination = 'envoy.filters.listener.original_dst';
 const expectation = 'io.kgateway.hbone';
+/** Of connections to workloads by their own addresses: where a tunnel is to lead, and the identities that may be there. */
+const tunnelState = 'io.kgateway.tunnel_to';
+const identitiesState = 'io.kgateway.tunnel_identities';
 
 /** HTTP/2 of a tunnel, as ztunnel has it. */
 export const hboneHttp2: Http2ProtocolOptions = {
@@ -124,18 +127,35 @@ export function originateResources(
   };
 }
 
-/** Without identities in the metadata this asks for one that nobody has: no tunnel to whoever is there. */
+const subjects = 'envoy.network.upstream_subject_alt_names';
+
+/**
+ * Those of the endpoint, else of the connection. Without any this asks for one that nobody has: no tunnel to whoever is there.
+ */
 const expectedIdentities: ConfigListenerFilter = {
   name: 'kgateway.expected_identities',
   typed_config: any('envoy.extensions.filters.network.set_filter_state.v3.Config', {
     on_new_connection: [
+      { object_key: subjects, format_string: { text_format_source: { inline_string: `%FILTER_STATE(${identitiesState}:PLAIN)%` } } },
       {
-        object_key: 'envoy.network.upstream_subject_alt_names',
-        format_string: { text_format_source: { inline_string: `%DYNAMIC_METADATA(${expectation}:sans)%` } },
+        object_key: subjects,
+        format_string: { text_format_source: { inline_string: `%DYNAMIC_METADATA(${expectation}:sans)%` }, omit_empty_values: true },
+        skip_if_empty: true,
       },
     ],
   }),
 };
+
+/** Of a connection to a workload that takes tunnels: where one is to lead, and whom it may find there. */
+export function tunnelFacts(identities: readonly string[]): Readonly<Record<string, string>> {
+  return { [tunnelState]: '%DOWNSTREAM_LOCAL_ADDRESS%', [identitiesState]: identities.join(',') };
+}
+
+/** Passes them on to the listener that tunnels. Of other connections there is nothing to pass. */
+export const onwardFacts: ConfigListenerFilter = passedFacts({
+  [destinationState]: `%FILTER_STATE(${tunnelState}:PLAIN)%`,
+  [identitiesState]: `%FILTER_STATE(${identitiesState}:PLAIN)%`,
+});
 
 /** The transport of a cluster of which some endpoints are tunnels: what `inner` says goes through them, and directly to the others. */
 export function tunnelTransport(inner: TransportSocket = rawBuffer): TransportSocket {

@@ -84,6 +84,19 @@ export function passedOn(object_key: string, inline_string: string, factory?: 'e
   };
 }
 
+/** Has a connection take along values by key, which are addresses where Envoy's own keys are. */
+export function passedFacts(values: Readonly<Record<string, string>>): ConfigListenerFilter {
+  const isAddress = (key: string): boolean => key === destinationState || key === clientState;
+  return {
+    name: 'kgateway.passed_facts',
+    typed_config: any('envoy.extensions.filters.network.set_filter_state.v3.Config', {
+      on_new_connection: Object.entries(values).map(([key, value]) =>
+        passedOn(key, value, isAddress(key) ? undefined : 'envoy.hashable_string'),
+      ),
+    }),
+  };
+}
+
 /** Has a connection take along who asks from where for what, and `more` by key. */
 export function connectionFacts({ source }: ClientIdentity, more: Readonly<Record<string, string>> = {}): ConfigListenerFilter {
   return {

@@ -97,19 +97,28 @@ interface TagRules {
 
 type Change = { readonly is: string } | 'drop stat';
 
-/** The first of them in metadata. Rules of tags for what is empty would cost every request twice as much. */
-function known(key: string, ...kinds: readonly string[]): string {
+/** What is sent to an address tells of the workload there: with the connection, as no endpoint does. */
+const destination = { workload: 'io.kgateway.destination_workload', namespace: 'io.kgateway.destination_namespace' } as const;
+
+/** The same of a workload, by key of filter state. */
+export function destinationFacts({ workload, namespace }: { readonly workload: string; readonly namespace: string }) {
+  return { [destination.workload]: workload, [destination.namespace]: namespace };
+}
+
+/** The first of them in metadata, else in filter state. Rules of tags for what is empty would cost every request twice as much. */
+function known(key: string, kinds: readonly string[], states: readonly string[] = []): string {
   const operators = [
     ...kinds.map((kind) => ({ command: 'METADATA', param: `${kind}:${serviceMetadata}:${key}` })),
-    { command: 'FILTER_STATE', param: `${unknownState}:PLAIN` },
+    ...[...states, unknownState].map((name) => ({ command: 'FILTER_STATE', param: `${name}:PLAIN` })),
   ];
   return `%COALESCE(${JSON.stringify({ operators })})%`;
 }
 
 /** Of the service that the request was sent to; where it was sent nowhere, of the one that was asked for. */
-const ofService = (key: string): string => known(key, 'CLUSTER', 'VIRTUAL_HOST');
+const ofAsked = ['CLUSTER', 'VIRTUAL_HOST'];
+const ofService = (key: string): string => known(key, ofAsked);
 const state = (key: string): string => `%FILTER_STATE(${key}:PLAIN)%`;
-const workload = known('workload', 'UPSTREAM_HOST');
+const workload = known('workload', ['UPSTREAM_HOST'], [destination.workload]);
 // Clusters of other names would be other meshes, of which ztunnel says nothing.
 const mesh = 'Kubernetes';
 
@@ -124,7 +133,7 @@ const common: readonly (readonly [name: string, format: string, rules?: TagRules
   ['source_canonical_revision', 'latest'],
   ['source_cluster', mesh],
   ['destination_workload', workload],
-  ['destination_workload_namespace', ofService('namespace')],
+  ['destination_workload_namespace', known('namespace', ofAsked, [destination.namespace])],
   ['destination_app', workload],
   ['destination_canonical_service', workload],
   ['destination_canonical_revision', 'latest'],

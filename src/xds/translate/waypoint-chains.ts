@@ -3,6 +3,7 @@
  *
  *   connection ─┬─ for a TCP Service ───────────────> its chain (waypoint-tcp.ts)
  *               ├─ for one of unknown protocol ─────> its chain, which passes it on to where that is found out (waypoint-detect.ts)
+ *               ├─ for a workload, by its own address > a chain of its Deployment (waypoint-workloads.ts)
  *               └─ anything else ───────────────────> HTTP: scopes by address and port
  */
 import type { TcpService, WaypointListener } from '../../ir/waypoint.ts';
@@ -10,6 +11,7 @@ import type { ConfigListenerFilter, FilterChain, Listener } from '../proto/index
 import { connectionLogs, httpChainName, sourceFacts } from './istio-metrics.ts';
 import { detectListenerName, detectedServiceChain } from './waypoint-detect.ts';
 import { type WaypointHttp, waypointHttp, waypointHttpFilter } from './waypoint-http.ts';
+import { matchedChains, workloadChains } from './waypoint-workloads.ts';
 import { clustersOfService, constantChain, distinct, rangeGuards, tcpServiceChain, tlsListenerName } from './waypoint-tcp.ts';
 
 /** How a connection says who its client is: a SPIFFE identity, or nothing. */
@@ -24,21 +26,24 @@ export interface ClientIdentity {
 export function waypointChains(
   listener: WaypointListener,
   identity: ClientIdentity,
-): Pick<Listener, 'filter_chains' | 'default_filter_chain' | 'access_log'> {
+): Pick<Listener, 'filter_chains' | 'filter_chain_matcher' | 'default_filter_chain' | 'access_log'> {
   const { tcp } = listener;
   const http = waypointHttp(listener);
+  const services = [constantChain, ...rangeGuards(tcp), ...tcp.map((service) => serviceChain(service, identity, http))];
   return {
-    // Only chains come and go: whatever else changes of a listener closes every connection through it.
-    filter_chains: [constantChain, ...rangeGuards(tcp), ...tcp.map((service) => serviceChain(service, identity, http))],
+    // Only chains and their matcher change: whatever else changes of a listener closes every connection through it.
+    ...(listener.workloads ? matchedChains([...services, ...workloadChains(listener, identity)], listener) : { filter_chains: services }),
     default_filter_chain: httpChain(identity, http),
     access_log: connectionLogs(http.telemetry),
   };
 }
 
 /** The clusters that the chains of the listener lead to. */
-export function clustersOfChains({ tcp }: Pick<WaypointListener, 'tcp'>): readonly string[] {
+export function clustersOfChains({ tcp, workloads }: Pick<WaypointListener, 'tcp' | 'workloads'>): readonly string[] {
   return distinct(
-    tcp.flatMap((s) => (s.tls.length > 0 ? [tlsListenerName] : [...(s.detect ? [detectListenerName] : []), ...clustersOfService(s)])),
+    [...tcp, ...(workloads?.places ?? [])].flatMap((s) =>
+      s.tls.length > 0 ? [tlsListenerName] : [...(s.detect ? [detectListenerName] : []), ...clustersOfService(s)],
+    ),
   );
 }
 

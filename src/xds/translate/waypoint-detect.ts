@@ -9,16 +9,10 @@
  * small chain of the listener in front.
  */
 import type { TcpService, WaypointListener } from '../../ir/waypoint.ts';
-import {
-  type Any,
-  type ConfigListenerFilter,
-  type FilterChain,
-  type TypeMatcherMatcher,
-  type TypeMatcherMatcher_OnMatch as OnMatch,
-  any,
-  encode,
-} from '../proto/index.ts';
+import { type ConfigListenerFilter, type FilterChain, type TypeMatcherMatcher, any, encode } from '../proto/index.ts';
 import { TypeUrl, type XdsResource, resourceOf } from '../resource.ts';
+import { exactly } from './chain-matcher.ts';
+import { onwardFacts } from './hbone-upstream.ts';
 import { connectionFacts, internalCluster, internalListener } from './internal-listener.ts';
 import { connectBaggage, connectionLogs, detectedPrefix, httpChainName, sourceFacts } from './istio-metrics.ts';
 import { perConnectionBuffer, tcpProxy } from './listener.ts';
@@ -39,6 +33,8 @@ export const detectionTimeoutMs = 100;
 
 /** The key of the scope of a connection, should it be HTTP; it chooses the chain, should it be none. */
 const placeState = 'io.kgateway.place';
+/** Its protocol, where somebody said so after all. */
+const declaredState = 'io.kgateway.declared_protocol';
 /** Where the common chain leads to. */
 const clusterState = 'io.kgateway.tcp_cluster';
 
@@ -48,24 +44,29 @@ const closedChain = 'closed';
 
 /** The chain of such a port in the listener of the waypoint. */
 export function detectedServiceChain(service: TcpService, identity: ClientIdentity): FilterChain {
-  const place = placeOf(service);
-  const [backend] = service.backends;
-  const facts = {
-    [placeState]: place,
-    ...(backend?.cluster !== undefined && { [clusterState]: backend.cluster }),
-    [connectBaggage]: `%FILTER_STATE(${connectBaggage}:PLAIN)%`,
-  };
   return {
-    name: `${detectedPrefix}${place}`,
+    name: `${detectedPrefix}${placeOf(service)}`,
     filter_chain_match: matchOf(service),
-    filters: [connectionFacts(identity, facts), tcpProxy('detect', [{ cluster: detectListenerName, weight: 1 }])],
+    filters: [connectionFacts(identity, detectionFacts(service)), tcpProxy('detect', [{ cluster: detectListenerName, weight: 1 }])],
+  };
+}
+
+/** What the internal listener has to know of a connection to a service. `declared`: its protocol, if somebody said so after all. */
+export function detectionFacts(service: TcpService, declared?: 'http'): Readonly<Record<string, string>> {
+  const [backend] = service.backends;
+  return {
+    [placeState]: placeOf(service),
+    ...(backend?.cluster !== undefined && { [clusterState]: backend.cluster }),
+    ...(declared !== undefined && { [declaredState]: declared }),
+    [connectBaggage]: `%FILTER_STATE(${connectBaggage}:PLAIN)%`,
   };
 }
 
 /** The internal listener and the way to it. */
 export function detectListenerResources(listener: WaypointListener): readonly XdsResource[] {
   const http = waypointHttp(listener);
-  const services = listener.tcp.filter((s) => s.detect === true);
+  const services = [...listener.tcp, ...(listener.workloads?.places ?? [])].filter((s) => s.detect === true);
+  const onward = listener.workloads && listener.hbone ? [onwardFacts] : [];
   const guarded = services.filter((s) => !isPlain(s));
   const bytes = encode('envoy.config.listener.v3.Listener', {
     ...internalListener(detectListenerName, httpInspector),
@@ -73,9 +74,12 @@ export function detectListenerResources(listener: WaypointListener): readonly Xd
     continue_on_listener_filters_timeout: true,
     filter_chain_matcher: chainMatcher(services),
     filter_chains: [
-      { name: httpChainName, filters: [sourceFacts, waypointHttpFilter(http, statedScopeKey(placeState))] },
-      { name: plainChain, filters: [sourceFacts, toCluster, tcpProxy('tcp', [])] },
-      ...guarded.map((service) => guardedChain(service)),
+      { name: httpChainName, filters: [sourceFacts, ...onward, waypointHttpFilter(http, statedScopeKey(placeState))] },
+      { name: plainChain, filters: [sourceFacts, ...onward, toCluster, tcpProxy('tcp', [])] },
+      ...guarded.map((service) => ({
+        name: placeOf(service),
+        filters: [sourceFacts, ...onward, ...authorizationOf(service), tcpProxy('tcp', service.backends)],
+      })),
     ],
     // For a Service of which the listener in front has heard a moment before this one.
     default_filter_chain: { name: closedChain, filters: [tcpProxy('none', [])] },
@@ -97,38 +101,22 @@ const httpInspector = {
 /** HTTP goes to its scope, anything else to the chain of its Service. A matcher may change without closing anything. */
 function chainMatcher(services: readonly TcpService[]): TypeMatcherMatcher {
   const http = ['http/1.0', 'http/1.1', 'h2c'];
-  // The inspector's findings come in quotes.
-  const byProtocol = Object.fromEntries(http.map((protocol) => [`'${protocol}'`, chainNamed(httpChainName)]));
-  const byPlace = services.map((service) => [placeOf(service), chainNamed(isPlain(service) ? plainChain : placeOf(service))]);
+  const state = (key: string) => any('envoy.extensions.matching.common_inputs.network.v3.FilterStateInput', { key });
+  const byPlace = services.map((s) => [placeOf(s), isPlain(s) ? plainChain : placeOf(s)] as const);
   return {
-    matcher_tree: {
-      input: input(any('envoy.extensions.matching.common_inputs.network.v3.ApplicationProtocolInput', {})),
-      exact_match_map: { map: byProtocol },
-    },
+    ...exactly(state(declaredState), [['http', httpChainName]]),
     on_no_match: {
       matcher: {
-        matcher_tree: {
-          input: input(any('envoy.extensions.matching.common_inputs.network.v3.FilterStateInput', { key: placeState })),
-          exact_match_map: {
-            // A map must not be empty; no place is called so.
-            map: { none: chainNamed(closedChain), ...Object.fromEntries(byPlace) },
-          },
-        },
+        ...exactly(
+          any('envoy.extensions.matching.common_inputs.network.v3.ApplicationProtocolInput', {}),
+          // The inspector's findings come in quotes.
+          http.map((protocol) => [`'${protocol}'`, httpChainName]),
+        ),
+        // No place is called like the first.
+        on_no_match: { matcher: exactly(state(placeState), [['none', closedChain], ...byPlace]) },
       },
     },
   };
-}
-
-function input(typed_config: Any) {
-  return { name: 'input', typed_config };
-}
-
-function chainNamed(value: string): OnMatch {
-  return { action: { name: 'chain', typed_config: any('google.protobuf.StringValue', { value }) } };
-}
-
-function guardedChain(service: TcpService): FilterChain {
-  return { name: placeOf(service), filters: [sourceFacts, ...authorizationOf(service), tcpProxy('tcp', service.backends)] };
 }
 
 /** The chain in front must not do it: its own way on would be that cluster. */

@@ -13,6 +13,7 @@ import { type Binding, perConnectionBuffer } from './listener.ts';
 import { type ClientIdentity, clustersOfChains, waypointChains } from './waypoint-chains.ts';
 import { detectListenerResources } from './waypoint-detect.ts';
 import { tlsListenerResources } from './waypoint-tcp.ts';
+import { workloadClusters } from './waypoint-workloads.ts';
 
 /** Type of the TLV with the SPIFFE identity of the client, as ztunnel sends it. */
 const principalTlv = 0xd0;
@@ -23,7 +24,7 @@ const principalTlv = 0xd0;
  */
 export function waypointListenerResources(listener: WaypointListener, binding: Binding, identity: string): readonly XdsResource[] {
   const entrance = listener.hbone ? hboneResources(listener, binding, identity) : [sandwichResource(listener, binding)];
-  return [...entrance, ...tlsListenerResources(listener), ...detectListenerResources(listener)];
+  return [...entrance, ...tlsListenerResources(listener), ...detectListenerResources(listener), ...workloadClusters(listener)];
 }
 
 /** A binding of `::` stands for both loopback addresses; without a cluster it is an address of its own. */

@@ -1,7 +1,15 @@
 // Whose waypoint serves what: istiod's conditions say the same as our binding, for every row of the table, from the same objects.
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { KubeClient } from '../../../src/kube/client.ts';
-import { GatewayClasses, Gateways, Namespaces, ServiceEntries, Services, resourceOf } from '../../../src/kube/resources.ts';
+import {
+  GatewayClasses,
+  Gateways,
+  Namespaces,
+  ServiceEntries,
+  Services,
+  WorkloadEntries,
+  resourceOf,
+} from '../../../src/kube/resources.ts';
 import type { Resource } from '../../../src/kube/resources.ts';
 import type { GatewayClass } from '../../../src/kube/types/gateway-api.ts';
 import type { Condition, KubeObject } from '../../../src/kube/types/meta.ts';
@@ -45,7 +53,7 @@ async function apply(object: KubeObject): Promise<void> {
 }
 
 async function target(row: BindingRow): Promise<KubeObject | undefined> {
-  const resource: Resource = row.kind === 'ServiceEntry' ? ServiceEntries : Services;
+  const resource: Resource = row.kind === 'WorkloadEntry' ? WorkloadEntries : row.kind === 'ServiceEntry' ? ServiceEntries : Services;
   return client.get(resource, `${namespaceOf(row)}/target`);
 }
 
@@ -73,10 +81,16 @@ beforeAll(async () => {
     },
     { timeout: 60_000, interval: 500 },
   );
-  const all = await Promise.all([client.list(Gateways), client.list(Namespaces), client.list(Services), client.list(ServiceEntries)]);
+  const all = await Promise.all([
+    client.list(Gateways),
+    client.list(Namespaces),
+    client.list(Services),
+    client.list(ServiceEntries),
+    client.list(WorkloadEntries),
+  ]);
   const classes = (await client.list(GatewayClasses)).items.map(fromCluster);
   // Lists leave out what every item has in common.
-  const kinds = [Gateways, Namespaces, Services, ServiceEntries];
+  const kinds = [Gateways, Namespaces, Services, ServiceEntries, WorkloadEntries];
   mesh = meshGraph([
     ...classes.map((c) => ({ ...c, kind: 'GatewayClass' as const })),
     ...all.flatMap((l, i) => l.items.map((o) => ({ ...o, kind: kinds[i]?.kind ?? '' }))),
@@ -90,7 +104,9 @@ afterAll(async () => {
 });
 
 test.each(bindingRows)('$name', async (row) => {
-  const found = mesh.api.services.list().find(({ of: { service: s } }) => s.namespace === namespaceOf(row) && s.name === 'target');
+  const services = mesh.api.services.list().map(({ of: { service }, binding }) => ({ of: service, binding }));
+  const workloads = mesh.api.workloads.list().map(({ of: { workload }, binding }) => ({ of: workload, binding }));
+  const found = [...services, ...workloads].find(({ of }) => of.namespace === namespaceOf(row) && of.name === 'target');
   const said = await istiodSays(row);
   expect(conditionOf(found?.binding)).toEqual(said);
   expect(said?.status).toBe(row.condition?.status);
