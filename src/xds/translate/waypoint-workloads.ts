@@ -125,8 +125,8 @@ export function matchedChains(
     JSON.stringify([[...ports].toSorted(([a], [b]) => a - b), otherwise]),
   );
   return {
-    // Which has its names in the matcher has no match of its own.
-    filter_chains: chains.map(({ filter_chain_match: _, ...chain }) => chain),
+    // What the matcher names has no match of its own.
+    filter_chains: chains.map((chain) => ({ ...chain, filter_chain_match: undefined })),
     filter_chain_matcher: {
       matcher_tree: {
         input: input(any('envoy.extensions.matching.common_inputs.network.v3.DestinationIPInput', {})),

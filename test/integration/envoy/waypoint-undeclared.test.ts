@@ -227,7 +227,8 @@ describe('an AuthorizationPolicy', () => {
     });
     const bad = { principal: spiffe('bad') };
     const good = { principal: spiffe('good') };
-    expect((await get('/', { ...at, ...good })).status).toBe(200);
+    // A client that shares its process with the controller may be silent for a while.
+    await eventually('others are let in', async () => (await get('/', { ...at, ...good }).catch(() => undefined))?.status === 200);
     // Rules are asked about a connection once its client speaks.
     await eventually('TCP is closed', async () => !(await echoes({ port: ports.mail, ...bad })));
     expect(await echoes({ port: ports.mail, ...good })).toBe(true);
@@ -240,7 +241,7 @@ describe('an AuthorizationPolicy', () => {
     await write("action: DENY, rules: [{ to: [{ operation: { paths: ['/admin'] } }] }]", async () => {
       return (await get('/admin', at)).status === 403;
     });
-    expect((await get('/', at)).status).toBe(200);
+    await eventually('other paths are open', async () => (await get('/', at).catch(() => undefined))?.status === 200);
     // Silent, no HTTP that the proxy knows, half of a request: all of it is TCP, where the rule holds without the path.
     await eventually('TCP is closed', async () => (await answer(at, request('/admin'), silent)) === 'closed');
     expect(await answer(at, `\r\n${request('/admin')}`)).not.toContain('200 OK');
@@ -259,7 +260,7 @@ describe('an AuthorizationPolicy', () => {
     await write("action: ALLOW, rules: [{ to: [{ operation: { methods: ['GET'], paths: ['/public'] } }] }]", async () => {
       return (await get('/admin', at)).status === 403;
     });
-    expect((await get('/public', at)).status).toBe(200);
+    await eventually('it lets in', async () => (await get('/public', at).catch(() => undefined))?.status === 200);
     await eventually('TCP is closed', async () => (await answer(at, request('/public'), silent)) === 'closed');
     await remove();
   });
