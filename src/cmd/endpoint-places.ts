@@ -32,7 +32,7 @@ export function endpointPlaces(
   // What kubelets write all the time goes no further.
   const places = map(g, nodes, { name: 'NodePlaces' }, (_ctx, node): NodePlace => ({ name: node.metadata.name, ...placeOfNode(node) }));
   const byZone = places.index('zone', (p) => (p.zone === undefined ? [] : [p.zone]));
-  const byAddress = workloads?.collection.index('address', (w) => w.workload.addresses);
+  const byAddress = workloads?.byAddress;
   return (ctx, scope, policy, endpoints) => {
     const labels = comparesLabels(policy);
     const view = labels ? ctx.fetchOne(gateways, scope) : undefined;

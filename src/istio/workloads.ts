@@ -39,6 +39,7 @@ export interface WorkloadInputs {
 export interface Workloads {
   readonly collection: Collection<LabelledWorkload>;
   readonly byNamespace: Index<LabelledWorkload>;
+  readonly byAddress: Index<LabelledWorkload>;
 }
 
 /** Slim views: a change of a Pod that nobody reads, such as a container's state, goes no further. */
@@ -47,7 +48,11 @@ export function workloadsOf(g: Graph, inputs: WorkloadInputs): Workloads {
   const pods = map(g, inputs.pods, { name: 'PodWorkloads', key }, (_ctx, pod) => podWorkload(pod));
   const entries = map(g, inputs.workloadEntries, { name: 'EntryWorkloads', key }, (_ctx, entry) => entryWorkload(entry));
   const collection = join(g, { name: 'Workloads' }, [pods, entries]);
-  return { collection, byNamespace: collection.index('namespace', (w) => [w.workload.namespace]) };
+  return {
+    collection,
+    byNamespace: collection.index('namespace', (w) => [w.workload.namespace]),
+    byAddress: collection.index('address', (w) => w.workload.addresses),
+  };
 }
 
 /** Undefined for a Pod that has ended or has no address yet. */

@@ -27,8 +27,8 @@ export interface ServedWorkloadInputs {
 /** Builds the collection. */
 export function servedWorkloads(g: Graph, inputs: ServedWorkloadInputs): Collection<ServedWorkload> {
   const { boundWorkloads, workloads, pods, endpointSlices } = inputs;
+  const { byAddress } = workloads;
   const slicesByAddress = endpointSlices.index('address', (s) => [...new Set((s.endpoints ?? []).flatMap((e) => e.addresses))]);
-  const byAddress = workloads.collection.index('address', (w) => w.workload.addresses);
   return map(g, boundWorkloads, { name: 'ServedWorkloads' }, (ctx, { key, waypoint, workload }): ServedWorkload | undefined => {
     const { kind, namespace, name } = workload;
     const pod = kind === 'Pod' ? ctx.fetchOne(pods, `${namespace}/${name}`) : undefined;
