@@ -2,14 +2,17 @@
  * Where endpoints are, for DestinationRules that care.
  *
  *   Nodes ─> NodePlaces, by name, by zone ─┐
+ *   EndpointSlices: Nodes of endpoints ────┤
  *   Pods, WorkloadEntries, by address ─────┴─> localized(waypoint, policy, endpoints): each with its place and, if the policy compares them, its labels
  */
+import type { GatewayApi } from '../gateway/collections.ts';
+import { nodesOfService } from '../gateway/endpoints.ts';
 import type { GatewayView } from '../gateway/gateway.ts';
 import type { Endpoint } from '../ir/backend.ts';
 import { type EndpointPlace, type Locality, type LocalityPolicy, topologyLabels } from '../ir/locality.ts';
 import { type Collection, type Ctx, type Graph, type Index, map } from '../krt/index.ts';
 import type { Node } from '../kube/types/core.ts';
-import type { LabelledWorkload, Workloads } from '../istio/workloads.ts';
+import type { Workloads } from '../istio/workloads.ts';
 import type { GatewayClusterInputs } from '../xds/translate/gateway-cluster.ts';
 
 interface NodePlace extends Locality {
@@ -27,20 +30,26 @@ export function endpointPlaces(
   g: Graph,
   nodes: Collection<Node>,
   workloads: Workloads | undefined,
-  gateways: Collection<GatewayView>,
+  { gateways, slices }: Pick<GatewayApi, 'gateways' | 'slices'>,
 ): GatewayClusterInputs['localized'] {
   // What kubelets write all the time goes no further.
   const places = map(g, nodes, { name: 'NodePlaces' }, (_ctx, node): NodePlace => ({ name: node.metadata.name, ...placeOfNode(node) }));
   const byZone = places.index('zone', (p) => (p.zone === undefined ? [] : [p.zone]));
   const byAddress = workloads?.byAddress;
-  return (ctx, scope, policy, endpoints) => {
+  return (ctx, scope, policy, { service, endpoints }) => {
     const labels = comparesLabels(policy);
+    const nodesOfSlices = service === '' ? undefined : nodesOfService(ctx, slices, service);
     const view = labels ? ctx.fetchOne(gateways, scope) : undefined;
     return {
-      endpoints: endpoints.map((e) => ({
-        ...e,
-        at: { ...localityOf(ctx, places, byZone, e), ...(labels && { labels: labelsOf(ctx, byAddress, e) }) },
-      })),
+      endpoints: endpoints.map((e) => {
+        const [workload] =
+          byAddress && (labels || !nodesOfSlices) ? ctx.fetch(byAddress.collection, { index: byAddress, is: e.address }) : [];
+        const node = nodesOfSlices?.get(e.address) ?? workload?.node;
+        return {
+          ...e,
+          at: { ...localityOf(ctx, places, byZone, e, node), ...(labels && { labels: { ...workload?.labels, ...e.at?.labels } }) },
+        };
+      }),
       locality: { policy, proxyLabels: view ? { ...view.labels, ...proxyLabels(view) } : {} },
     };
   };
@@ -59,16 +68,17 @@ function proxyLabels({ ref, className }: GatewayView): Readonly<Record<string, s
 }
 
 /** As the ServiceEntry says, else as its Node says; the region of a zone is that of any Node in it. */
-function localityOf(ctx: Ctx, places: Collection<NodePlace>, byZone: Index<NodePlace>, { at, zone, node }: Endpoint): EndpointPlace {
+function localityOf(
+  ctx: Ctx,
+  places: Collection<NodePlace>,
+  byZone: Index<NodePlace>,
+  { at, zone }: Endpoint,
+  node: string | undefined,
+): EndpointPlace {
   if (at?.region !== undefined || at?.zone !== undefined) return at;
   const { name: _, ...own } = (node === undefined ? undefined : ctx.fetchOne(places, node)) ?? { name: '' };
   const known = { ...at, ...own, ...(zone !== undefined && { zone }), ...(node !== undefined && { node }) };
   if (known.region !== undefined || known.zone === undefined) return known;
   const region = ctx.fetch(places, { index: byZone, is: known.zone }).find((p) => p.region !== undefined)?.region;
   return region === undefined ? known : { ...known, region };
-}
-
-function labelsOf(ctx: Ctx, byAddress: Index<LabelledWorkload> | undefined, { at, address }: Endpoint): Readonly<Record<string, string>> {
-  const [workload] = byAddress ? ctx.fetch(byAddress.collection, { index: byAddress, is: address }) : [];
-  return { ...workload?.labels, ...at?.labels };
 }

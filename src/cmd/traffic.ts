@@ -54,9 +54,11 @@ export function trafficRules(
     const { port, host } = parts;
     const { rootNamespace: root, ruleVisibility: visibleByDefault } = meshConfig(ctx) ?? defaultMesh;
     const place = { client: waypoint.namespace, service: origin.namespace, root, host, visibleByDefault };
-    const rule = ruleFor(place, (namespace) =>
-      [host, anyHost].flatMap((h) => ctx.fetch(rules, { index: byHost, is: hostKey(namespace, h) })),
-    );
+    const rule = ruleFor(place, (namespace) => {
+      const exact = ctx.fetch(rules, { index: byHost, is: hostKey(namespace, host) });
+      const wild = ctx.fetch(rules, { index: byHost, is: hostKey(namespace, anyHost) });
+      return wild.length === 0 ? exact : [...exact, ...wild];
+    });
     if (!rule) return undefined;
     const byRequest = discovery?.from === 'host' || host.startsWith('*');
     return trafficOfPort(rule, port, {

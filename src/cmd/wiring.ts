@@ -106,7 +106,7 @@ export function wire(g: Graph, sources: Sources, surroundings: Surroundings): Wi
       ...told,
       ...senders,
       ...treated,
-      localized: endpointPlaces(g, sources.nodes, mesh?.meshWorkloads, api.gateways),
+      localized: endpointPlaces(g, sources.nodes, mesh?.meshWorkloads, api),
     },
     surroundings.bind,
     surroundings.identityFolder,

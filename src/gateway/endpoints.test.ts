@@ -181,5 +181,5 @@ test('topology-mode Auto: by hints alone, and only when all have some', () => {
 
 test('no preference: nothing of places is part of it', () => {
   expect(endpoints([spread]).prefers).toBeUndefined();
-  expect(endpoints([spread]).endpoints[0]).toEqual({ address: '10.0.0.1', port: 8080, zone: 'z1', node: 'n1' });
+  expect(endpoints([spread]).endpoints[0]).toEqual({ address: '10.0.0.1', port: 8080, zone: 'z1' });
 });

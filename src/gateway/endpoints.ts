@@ -31,6 +31,12 @@ export function slicesOf(collection: Collection<EndpointSlice>): Slices {
   };
 }
 
+/** Names of the Nodes of the endpoints of a Service, `namespace/name`, by address. */
+export function nodesOfService(ctx: Ctx, { collection, byService }: Slices, service: string): ReadonlyMap<string, string> {
+  const endpoints = ctx.fetch(collection, { index: byService, is: service }).flatMap((s) => s.endpoints ?? []);
+  return new Map(endpoints.flatMap(({ addresses, nodeName }) => (nodeName === undefined ? [] : addresses.map((a) => [a, nodeName]))));
+}
+
 /** What endpoints are made of besides the slices. */
 export interface EndpointInputs {
   readonly slices: Slices;
@@ -137,20 +143,9 @@ function sliceEndpoints(slice: EndpointSlice, portName: string, usable: (e: Slic
     // Several addresses are ways to the same endpoint, and the first is enough (Kubernetes: Endpoint.addresses).
     const [address] = source.addresses;
     if (address === undefined) return [];
-    const { zone, nodeName: node, targetRef } = source;
+    const { zone, targetRef } = source;
     const workload = targetRef?.kind === 'Pod' && targetRef.name ? workloadOf(targetRef.name) : undefined;
-    return [
-      {
-        endpoint: {
-          address,
-          port,
-          ...(zone !== undefined && { zone }),
-          ...(node !== undefined && { node }),
-          ...(workload !== undefined && { workload }),
-        },
-        source,
-      },
-    ];
+    return [{ endpoint: { address, port, ...(zone !== undefined && { zone }), ...(workload !== undefined && { workload }) }, source }];
   });
 }
 

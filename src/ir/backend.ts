@@ -74,8 +74,6 @@ export interface Endpoint {
   readonly otherAddress?: string;
   readonly port: number;
   readonly zone?: string;
-  /** Name of its Node. */
-  readonly node?: string;
   /** Where it is in full, as far as that is known: of a ServiceEntry, and with a `locality` policy. */
   readonly at?: EndpointPlace;
   /** Name of the Deployment or whatever runs it, as far as the name of its Pod tells. */

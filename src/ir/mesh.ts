@@ -36,13 +36,12 @@ export interface InlineEndpoint {
 const maxWeight = 65_535;
 
 /** The endpoint on a port: it may give a number of its own to the name (Istio: WorkloadEntry.ports). A weight of 0 is as none. */
-export function endpointOn({ address, ports, at, node, weight }: InlineEndpoint & Pick<Endpoint, 'node'>, port: MeshPort): Endpoint {
+export function endpointOn({ address, ports, at, weight }: InlineEndpoint, port: MeshPort): Endpoint {
   return {
     address,
     port: ownValue(ports, port.name) ?? port.targetPort ?? port.port,
     ...(at?.zone !== undefined && { zone: at.zone }),
     ...(at && { at }),
-    ...(node !== undefined && { node }),
     ...(weight && { weight: Math.min(weight, maxWeight) }),
   };
 }

@@ -94,19 +94,26 @@ export interface RulePlace {
 /** The rule of a host at a waypoint. `rulesIn` gives the rules of a namespace. */
 export function ruleFor(place: RulePlace, rulesIn: (namespace: string) => readonly TrafficRule[]): TrafficRule | undefined {
   const { client, service, root } = place;
-  const seen = (namespace: string): readonly TrafficRule[] =>
-    rulesIn(namespace).filter((r) => !r.selecting && covers(r.host, place.host) && isVisible(visibilityOf(r, place), client));
   // Rules of the root namespace are for all; only what is for nobody else is meant for a waypoint in it.
-  const first = (): readonly TrafficRule[] =>
-    client === root ? seen(root).filter((r) => isPrivate(visibilityOf(r, place), root)) : seen(client);
-  const others = new Set([service, root]);
-  if (client !== root) others.delete(client);
-  const steps = [first, ...[...others].map((namespace) => () => seen(namespace))];
-  for (const step of steps) {
-    const found = step().toSorted(bySpecificity);
-    if (found.length > 0) return found.find((r) => r.host === found[0]?.host && r.traffic);
+  const own = client === root ? seen(root).filter((r) => isPrivate(visibilityOf(r, place), root)) : seen(client);
+  if (own.length > 0) return holding(own);
+  const ofService = service === client && client !== root ? [] : seen(service);
+  if (ofService.length > 0) return holding(ofService);
+  return root === service ? undefined : holding(seen(root));
+
+  // Most services have none: this is asked for every change of their endpoints.
+  function seen(namespace: string): readonly TrafficRule[] {
+    const rules = rulesIn(namespace);
+    return rules.length === 0
+      ? rules
+      : rules.filter((r) => !r.selecting && covers(r.host, place.host) && isVisible(visibilityOf(r, place), client));
   }
-  return undefined;
+}
+
+/** Of rules for a host the oldest with settings, among those with the most specific host. */
+function holding(rules: readonly TrafficRule[]): TrafficRule | undefined {
+  const found = rules.toSorted(bySpecificity);
+  return found.find((r) => r.host === found[0]?.host && r.traffic);
 }
 
 /** The namespaces that see a rule. */

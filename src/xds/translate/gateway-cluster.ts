@@ -31,7 +31,12 @@ export interface GatewayClusterInputs {
   /** How the proxies of a Gateway treat a backend. */
   readonly trafficOf: (ctx: Ctx, scope: string, cluster: Cluster) => ClusterTraffic | undefined;
   /** Endpoints with all that the policy asks of them. */
-  readonly localized: (ctx: Ctx, scope: string, policy: LocalityPolicy, endpoints: readonly Endpoint[]) => LocalizedEndpoints;
+  readonly localized: (
+    ctx: Ctx,
+    scope: string,
+    policy: LocalityPolicy,
+    of: Pick<Cluster, 'service'> & { readonly endpoints: readonly Endpoint[] },
+  ) => LocalizedEndpoints;
   /** By address. */
   readonly hboneWorkloads: Index<HboneWorkload>;
   /** Clusters of ports that do not say what they speak, by `scope|cluster`. */
@@ -111,7 +116,7 @@ function ownCluster(ctx: Ctx, ir: GatewayClusterInputs, scope: string, name: str
 function localizedCluster(ctx: Ctx, ir: GatewayClusterInputs, scope: string, cluster: Cluster, { locality }: ClusterTraffic): Cluster {
   const { discovery } = cluster;
   if (discovery?.from !== 'dns' || !locality || locality.by === 'nothing') return cluster;
-  return { ...cluster, discovery: { from: 'dns', ...ir.localized(ctx, scope, locality, discovery.endpoints) } };
+  return { ...cluster, discovery: { from: 'dns', ...ir.localized(ctx, scope, locality, { service: '', endpoints: discovery.endpoints }) } };
 }
 
 /** With places, the version stands for the bytes of all of them. */
@@ -131,7 +136,7 @@ function ownEndpoints(ctx: Ctx, ir: GatewayClusterInputs, scope: string, name: s
   const sender = ctx.fetchOne(ir.meshSenders, scope);
   const cluster = ctx.fetchOne(ir.clusters, name);
   const policy = cluster && ir.trafficOf(ctx, scope, cluster)?.locality;
-  const near = policy && localizedEndpoints(ctx, ir, scope, policy, ctx.fetchOne(ir.endpoints, name));
+  const near = policy && localizedEndpoints(ctx, ir, scope, policy, cluster);
   if (!sender) return near;
   if (sender.by === 'ztunnel') {
     const address = addressThrough(ctx, ir, sender, name);
@@ -153,13 +158,14 @@ function localizedEndpoints(
   ir: GatewayClusterInputs,
   scope: string,
   policy: LocalityPolicy,
-  all: Endpoints | undefined,
+  { name: cluster, service }: Cluster,
 ): Endpoints | undefined {
+  const all = ctx.fetchOne(ir.endpoints, cluster);
   if (!all) return undefined;
-  const { cluster, endpoints, prefers } = all;
+  const { endpoints, prefers } = all;
   if (policy.by === 'nothing') return prefers === undefined ? undefined : { cluster, endpoints };
   if (policy.by === 'failover' && policy.byDefault && prefers !== undefined) return undefined;
-  return { cluster, ...ir.localized(ctx, scope, policy, endpoints) };
+  return { cluster, ...ir.localized(ctx, scope, policy, { service, endpoints }) };
 }
 
 /** An address may for a moment be that of two Pods, one of which is gone. */

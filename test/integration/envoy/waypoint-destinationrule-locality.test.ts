@@ -12,6 +12,9 @@ const places = { a: 'r1/z1', b: 'r1/z2', c: 'r2/z1', d: 'r3/z1' } as const;
 type Name = keyof typeof places;
 const names = Object.keys(places) as Name[];
 const backends = new Map<Name, Backend>();
+/** The same, each at an address of its own, as Pods have it. */
+const pods = new Map<Name, Backend>();
+const podAddress = (name: Name): string => `127.0.1.${names.indexOf(name) + 1}`;
 
 /** An endpoint that fails once is out for the rest of the test. */
 const outliers = 'outlierDetection: { consecutive5xxErrors: 1, interval: 0.1s, baseEjectionTime: 300s, maxEjectionPercent: 100 }';
@@ -44,14 +47,14 @@ apiVersion: v1
 kind: Pod
 metadata: { name: pod-${n}, labels: { version: v-${n} } }
 spec: { nodeName: node-${n}, containers: [{ name: app }] }
-status: { phase: Running, podIPs: [{ ip: ${machine} }] }
+status: { phase: Running, podIPs: [{ ip: ${podAddress(n)} }] }
 ---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata: { name: service-${n}, labels: { kubernetes.io/service-name: service } }
 addressType: IPv4
-ports: [{ name: http, port: ${backends.get(n)?.port} }]
-endpoints: [{ addresses: [${machine}], nodeName: node-${n}, zone: ${zone}, conditions: { ready: true } }]
+ports: [{ name: http, port: ${pods.get(n)?.port} }]
+endpoints: [{ addresses: [${podAddress(n)}], nodeName: node-${n}, zone: ${zone}, conditions: { ready: true } }]
 `;
   });
   return `${entry('entry', 'STATIC')}${entry('named', 'DNS')}---
@@ -106,11 +109,14 @@ async function rule({ gateway }: Proxy, service: Service, trafficPolicy: string)
 }
 
 beforeAll(async () => {
-  for (const name of names) backends.set(name, await startBackend(name, { address: machine }));
+  for (const name of names) {
+    backends.set(name, await startBackend(name, { address: machine }));
+    pods.set(name, await startBackend(name, { address: podAddress(name) }));
+  }
 });
 
 afterAll(() => {
-  for (const backend of backends.values()) backend.close();
+  for (const backend of [...backends.values(), ...pods.values()]) backend.close();
 });
 
 describe('in r1/z1', () => {
@@ -151,11 +157,11 @@ describe('in r1/z1', () => {
     await reaches(proxy, 'entry', 'd');
     await fails(proxy, 'entry');
     await reaches(proxy, 'entry', 'ab');
-    const labels = '[topology.kubernetes.io/region, topology.kubernetes.io/zone]';
+    const labels = '[version=v-b, topology.kubernetes.io/region]';
     await rule(proxy, 'service', `${outliers}, loadBalancer: { localityLbSetting: { failoverPriority: ${labels} } }`);
-    await reaches(proxy, 'service', 'a');
-    await fails(proxy, 'service');
     await reaches(proxy, 'service', 'b');
+    await fails(proxy, 'service');
+    await reaches(proxy, 'service', 'acd');
   });
 
   test.each<[Service]>([['entry'], ['named'], ['service']])('%s: distribute gives each place its share', async (service) => {
