@@ -73,3 +73,11 @@ test('CAs may stand in a Secret of their own, and the generic keys are read as w
   expect(shows(translation)).toEqual({ read: true, key: true, ca: true });
   expect(translation.wanted).toContain('mesh/credential-cacert');
 });
+
+test('a rule may name both a Secret and the one that has its CAs', () => {
+  const both = world('MUTUAL', 'mesh').replace(
+    'credentialName: credential }',
+    'credentialName: credential }, portLevelSettings: [{ port: { number: 80 }, tls: { mode: SIMPLE, credentialName: credential-cacert } }]',
+  );
+  expect(translateYaml(both).wanted).toEqual(expect.arrayContaining(['mesh/credential', 'mesh/credential-cacert']));
+});

@@ -132,8 +132,10 @@ function ruleReferences(ctx: Ctx, { gateways, classes }: WantedInputs, grants: G
   const readable = [...namespaces].flatMap((waypoint) =>
     names.flatMap((name) => readableCredential(ctx, grants, rule.metadata.namespace ?? '', waypoint, name) ?? []),
   );
-  return readable.flatMap((secret) =>
-    [secret, caSecretOf(secret)].map((object): Reference => ({ from: `DestinationRule ${keyOf(rule)}`, kind: 'Secret', object })),
+  return distinct(
+    readable.flatMap((secret) =>
+      [secret, caSecretOf(secret)].map((object): Reference => ({ from: `DestinationRule ${keyOf(rule)}`, kind: 'Secret', object })),
+    ),
   );
 }
 
