@@ -83,8 +83,18 @@ export function wantedObjects(g: Graph, inputs: WantedInputs, always: readonly s
       ? { from: `Backend ${metadata.namespace}/${metadata.name}`, kind: 'Secret', object: `${metadata.namespace}/${secret}` }
       : undefined;
   });
+  const waypoints = map(g, inputs.gateways, { name: 'WaypointGateways' }, (ctx, gateway) => {
+    const gatewayClass = ctx.fetchOne(inputs.classes, gateway.spec.gatewayClassName);
+    if (!isOurs(gatewayClass) || !isWaypointClass(gatewayClass)) return undefined;
+    return { key: keyOf(gateway), namespace: gateway.metadata.namespace ?? '' };
+  });
+  const waypointNamespaces = count(
+    g,
+    { name: 'WaypointsByNamespace' },
+    waypoints.index('namespace', (w) => [w.namespace]),
+  );
   const ofRules = flatMap(g, inputs.destinationRules, { name: 'DestinationRuleReferences', key }, (ctx, rule) =>
-    ruleReferences(ctx, inputs, grants, rule),
+    ruleReferences(ctx, waypointNamespaces, grants, rule),
   );
   const ofController = source<Reference>(g, { name: 'ControllerReferences', key });
   ofController.reset(always.map((object) => ({ from: 'the controller', kind: 'ConfigMap', object })));
@@ -120,18 +130,13 @@ function gatewayReferences(ctx: Ctx, grants: Grants, listenerSets: ListenerSets,
   ]);
 }
 
-/** At every waypoint of ours that the rule may have, those in the namespace of the waypoint. */
-function ruleReferences(ctx: Ctx, { gateways, classes }: WantedInputs, grants: Grants, rule: DestinationRule): readonly Reference[] {
+/** Those that the rule may read in namespaces of waypoints. */
+function ruleReferences(ctx: Ctx, waypointNamespaces: WantedKeys, grants: Grants, rule: DestinationRule): readonly Reference[] {
   const names = credentialNames(rule);
   if (names.length === 0) return [];
-  const waypoints = ctx.fetch(gateways).filter(({ spec }) => {
-    const gatewayClass = ctx.fetchOne(classes, spec.gatewayClassName);
-    return isOurs(gatewayClass) && isWaypointClass(gatewayClass);
-  });
-  const namespaces = new Set(waypoints.map((w) => w.metadata.namespace ?? ''));
-  const readable = [...namespaces].flatMap((waypoint) =>
-    names.flatMap((name) => readableCredential(ctx, grants, rule.metadata.namespace ?? '', waypoint, name) ?? []),
-  );
+  const readable = ctx
+    .fetch(waypointNamespaces)
+    .flatMap(({ key }) => names.flatMap((name) => readableCredential(ctx, grants, rule.metadata.namespace ?? '', key, name) ?? []));
   return distinct(
     readable.flatMap((secret) =>
       [secret, caSecretOf(secret)].map((object): Reference => ({ from: `DestinationRule ${keyOf(rule)}`, kind: 'Secret', object })),
