@@ -18,7 +18,6 @@ export function trafficOptions(traffic: ClusterTraffic, { discovery }: Partial<C
   const weighted = chooses && traffic.locality?.by === 'shares';
   // A policy of its own has that in itself.
   const weightedHere = weighted && typeof loadBalancing !== 'object';
-  // Envoy's own limits are 1024, and 3 retries.
   const limit = (value: number | undefined) => (value === undefined ? unlimited : { value });
   return {
     ...(traffic.connectTimeoutMs !== undefined && { connect_timeout: duration(traffic.connectTimeoutMs) }),

@@ -19,7 +19,7 @@ import { clusterFacts, endpointFacts } from './service-facts.ts';
 import { httpOptions, trafficOptions } from './cluster-traffic.ts';
 import { originalDestination } from './original-destination.ts';
 import { upstreamTlsSocket } from './upstream-tls.ts';
-import { overAds } from './values.ts';
+import { noLimits, overAds } from './values.ts';
 
 /** How the proxies of one Gateway differ from those of others. */
 export interface ClusterVariant {
@@ -52,6 +52,7 @@ export function encodeCluster(
     ...(metadata && { metadata }),
     ...discovery(cluster, asked, uncaptured, place),
     connect_timeout: { seconds: 5 },
+    circuit_breakers: noLimits,
     // An endpoint that leaves the set gets no more requests at once, whatever health checks say.
     ignore_health_on_host_removal: true,
     ...(cluster.inference && inferenceOptions[cluster.inference]),

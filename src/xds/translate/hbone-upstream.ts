@@ -26,7 +26,8 @@ import {
   type TransportSocket,
   any,
 } from '../proto/index.ts';
-import { destinationState, internalAddress, internalListener, noLimits, passedFacts, rawBuffer } from './internal-listener.ts';
+import { destinationState, internalAddress, internalListener, passedFacts, rawBuffer } from './internal-listener.ts';
+import { noLimits } from './values.ts';
 
 export const originate = 'connect_originate';
 

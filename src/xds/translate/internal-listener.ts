@@ -9,7 +9,6 @@
 import { peerPrincipalState } from '../../ir/authorization.ts';
 import {
   type Address,
-  type CircuitBreakers,
   type Cluster,
   type ConfigListenerFilter,
   Cluster_DiscoveryType as DiscoveryType,
@@ -20,7 +19,7 @@ import {
   type TransportSocket,
   any,
 } from '../proto/index.ts';
-import { unlimited } from './values.ts';
+import { noLimits } from './values.ts';
 import type { ClientIdentity } from './waypoint-chains.ts';
 
 /** Restores the addresses that an inner connection is for, and from. */
@@ -36,11 +35,6 @@ export const clientState = 'envoy.filters.listener.original_dst.remote_ip';
 export const rawBuffer: TransportSocket = {
   name: 'envoy.transport_sockets.raw_buffer',
   typed_config: any('envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer', {}),
-};
-
-/** Envoy's defaults are 1024 connections: too few for what stands for all of them. */
-export const noLimits: CircuitBreakers = {
-  thresholds: [{ max_connections: unlimited, max_pending_requests: unlimited, max_requests: unlimited, max_retries: unlimited }],
 };
 
 /** What internal listeners have in common; `filters` come behind ours. Connections count once, where they come into the proxy. */

@@ -1,6 +1,7 @@
 import type { HeaderModifier, HeaderValue } from '../../ir/policy.ts';
 import {
   ApiVersion,
+  type CircuitBreakers,
   type ConfigSource,
   type Duration,
   type HeaderValueOption,
@@ -9,6 +10,14 @@ import {
 
 /** A limit that is never reached. */
 export const unlimited = { value: 0xffff_ffff };
+
+/**
+ * What a cluster has unless a policy limits it. Envoy's defaults would refuse the 1025th request at once, and repeat but three requests at a time when
+ * a Pod goes: who puts a proxy in front of a service has asked for neither.
+ */
+export const noLimits: CircuitBreakers = {
+  thresholds: [{ max_connections: unlimited, max_pending_requests: unlimited, max_requests: unlimited, max_retries: unlimited }],
+};
 
 /** What comes over the stream that everything comes over. */
 export const overAds: ConfigSource = { ads: {}, resource_api_version: ApiVersion.V3 };

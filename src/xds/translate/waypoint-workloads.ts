@@ -26,7 +26,8 @@ import {
 import { TypeUrl, type XdsResource, resourceOf } from '../resource.ts';
 import { chainNamed, exactly, input } from './chain-matcher.ts';
 import { originate, tunnelFacts } from './hbone-upstream.ts';
-import { connectionFacts, destinationState, internalAddress, noLimits, passedFacts, rawBuffer } from './internal-listener.ts';
+import { connectionFacts, destinationState, internalAddress, passedFacts, rawBuffer } from './internal-listener.ts';
+import { noLimits } from './values.ts';
 import { destinationFacts, detectedPrefix, sourceFacts } from './istio-metrics.ts';
 import { tcpProxy } from './listener.ts';
 import type { ClientIdentity } from './waypoint-chains.ts';
