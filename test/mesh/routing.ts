@@ -20,6 +20,8 @@ export type TakesHbone = (address: string) => boolean;
 
 const tunnelPort = 15_008;
 const proxyPort = 15_088;
+/** Of the Pods that tests dial; ztunnel takes every port of a workload. */
+const workloadPorts = [8080, 9090];
 const classLabel = 'gateway.networking.k8s.io/gateway-class-name';
 const gatewayNameLabel = 'gateway.networking.k8s.io/gateway-name';
 const useWaypoint = 'istio.io/use-waypoint';
@@ -39,6 +41,10 @@ export function publishedRouting(published: WorkloadDiscovery, takesHbone: Takes
       .map((w) => ({ address: w.addresses[0] ?? '', port, identities: [w.identity] }))
       .filter((v) => takesHbone(v.address));
   };
+  const ofWorkloads = all.flatMap(({ addresses, waypoint }) => {
+    const via = waypoint ? viaOf(waypoint) : undefined;
+    return via ? addresses.flatMap((address) => workloadPorts.map((port) => ({ address, port, via }))) : [];
+  });
   return {
     captures: published
       .services()
@@ -47,7 +53,8 @@ export function publishedRouting(published: WorkloadDiscovery, takesHbone: Takes
         const [a, b] = [first ? viaOf(first) : [], second ? viaOf(second) : []];
         const via = second ? weighted(a, b, second.weight) : a;
         return addresses.flatMap((address) => ports.map((port) => ({ address, port, via })));
-      }),
+      })
+      .concat(ofWorkloads),
     proxyPortOf: (address) => {
       const tunnel = at.get(address)?.applicationTunnel;
       return tunnel?.protocol === 'proxy' ? tunnel.port : undefined;

@@ -1,15 +1,16 @@
 /** Workloads behind a waypoint that ends HBONE itself, under their own addresses: by tunnels to those that take them, else directly. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { type ClientHttp2Session, type Http2SecureServer, constants } from 'node:http2';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Identity, keepIdentity } from '../../../src/cmd/identity/identity.ts';
-import { type CaServer, type KeyPair, type MeshCa, caServerName, meshCa, serveCa } from '../../mesh/certificate-authority.ts';
+import type { Identity } from '../../../src/cmd/identity/identity.ts';
+import { type CaServer, type KeyPair, type MeshCa, meshCa, serveCa } from '../../mesh/certificate-authority.ts';
 import { type Arrival, hboneServer, openHbone, openTunnel } from '../../mesh/hbone.ts';
 import { type Backend, startBackend } from '../backend.ts';
+import { hboneWaypoint, startAgent } from '../hbone.ts';
 import { type L4Backend, startTcpBackend } from '../l4.ts';
 import { type LocalGateway, echoOf, eventually, startLocalGateway } from '../local.ts';
 import { machineAddress } from '../machine-address.ts';
@@ -62,17 +63,7 @@ beforeAll(async () => {
   ca = await meshCa();
   authority = await serveCa(ca, { lifetimeSeconds: () => 3600 });
   client = await ca.issue(spiffe('client', 'client'));
-  writeFileSync(join(folder, 'root-cert.pem'), ca.root);
-  writeFileSync(join(folder, 'token'), 'ns/default/sa/gw');
-  agent = keepIdentity({
-    authority: { address: authority.address, serverName: caServerName, clusterId: 'Kubernetes' },
-    tokenFile: join(folder, 'token'),
-    rootsFile: join(folder, 'root-cert.pem'),
-    folder,
-    pollMs: 50,
-    on: { issued: () => {}, failed: () => {} },
-  });
-  await eventually('there is a certificate', () => agent.valid());
+  agent = await startAgent(folder, ca, authority);
 
   web = await startBackend('web', { address });
   mail = await startTcpBackend('220 mail', undefined, address);
@@ -88,19 +79,7 @@ beforeAll(async () => {
   await new Promise<void>((resolve, reject) => void ztunnel.once('error', reject).listen(15_008, address, resolve));
   gateway = await startLocalGateway(
     {
-      'gateway.yaml': `
-apiVersion: gateway.networking.k8s.io/v1
-kind: GatewayClass
-metadata: { name: kgateway-waypoint-hbone }
-spec: { controllerName: kgateway.dev/kgateway }
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: { name: gw, labels: { istio.io/waypoint-for: workload } }
-spec:
-  gatewayClassName: kgateway-waypoint-hbone
-  listeners: [{ name: mesh, protocol: HBONE, port: 15008 }]
-`,
+      'gateway.yaml': hboneWaypoint().replace('waypoint-for: service', 'waypoint-for: workload'),
       'pod.yaml': pod('worker', true),
       'slice.yaml': `---
 apiVersion: discovery.k8s.io/v1
