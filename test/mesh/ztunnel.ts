@@ -93,7 +93,9 @@ export async function startZtunnel(kubeconfig?: string): Promise<Ztunnel> {
     const tls = await certificates.of(namespace, pod.spec.serviceAccountName ?? 'default');
     const own = { address, ...(isDual && { six: sixOf(address) }), tls };
     const proxyPort = proxyPortOf(address);
-    const duty: Duty = proxyPort === undefined ? { role: 'workload', ...own, captures } : { role: 'waypoint', ...own, proxyPort };
+    // What it passes on to its own Pod is not captured again.
+    const others = captures.filter((c) => c.address !== address);
+    const duty: Duty = proxyPort === undefined ? { role: 'workload', ...own, captures: others } : { role: 'waypoint', ...own, proxyPort };
     const text = JSON.stringify(duty);
     if (agent.duty !== text && agent.process.connected) {
       agent.duty = text;
