@@ -76,9 +76,9 @@ function endpointsOf({ spec, metadata }: ServiceEntry, host: string): EndpointSo
   }
 }
 
-/** False for what is no IP address, and for those of the proxy itself: its administration is there. */
+/** False for what is no IP address, for those of the proxy itself, where its administration is, and for those at an interface of it (`fd00::1%eth0`). */
 export function isReachable(address: string): boolean {
-  return isIP(address) !== 0 && !isReservedAddress(address);
+  return isIP(address) !== 0 && !address.includes('%') && !isReservedAddress(address);
 }
 
 function isReachableByName(host: string): boolean {

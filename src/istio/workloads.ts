@@ -4,6 +4,7 @@
  *   Pod, WorkloadEntry ─> MeshPod ─┬─> bound to waypoints by their own address
  *                                  └─> endpoints of ServiceEntries that select them
  */
+import ipaddr from 'ipaddr.js';
 import type { Endpoint } from '../ir/backend.ts';
 import { type MeshPort, type MeshService, type MeshWorkload, endpointOn } from '../ir/mesh.ts';
 import type { Locality } from '../ir/locality.ts';
@@ -82,8 +83,10 @@ function podWorkload(pod: Pod): LabelledWorkload | undefined {
 /** Undefined for a WorkloadEntry without an IP address: nobody can dial it. */
 function entryWorkload(entry: WorkloadEntry): LabelledWorkload | undefined {
   const { name, namespace = '' } = entry.metadata;
-  const { address } = entry.spec;
-  if (address === undefined || !isReachable(address)) return undefined;
+  const { address: written } = entry.spec;
+  if (written === undefined || !isReachable(written)) return undefined;
+  // As Pods have it: an address that is written in another way is no other one.
+  const address = ipaddr.process(written).toString();
   const at = entryPlace(entry.spec.locality, undefined);
   return {
     workload: {

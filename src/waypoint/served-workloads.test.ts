@@ -92,3 +92,16 @@ test.each([
 ])('addresses %s are not served', (_what, objects) => {
   expect(served(...objects)).toEqual([]);
 });
+
+test.each(['FD00:0::1', '::ffff:10.0.0.1', 'fd00::1%eth0'])(
+  '%s of a WorkloadEntry is an address of a Pod, however it is written',
+  (address) => {
+    const [only, ...others] = served(pod('echo', ['10.0.0.1', 'fd00::1']), entry('other', address));
+    expect([only?.key, others]).toEqual([`${waypointNamespace}/all|Pod/apps/echo`, []]);
+  },
+);
+
+test('two WorkloadEntries with one address have it in one form', () => {
+  const found = served(entry('a', 'FD00:0::2'), entry('b', 'fd00::2'));
+  expect(found.flatMap((w) => w.members.map((m) => m.address))).toEqual(['fd00::2', 'fd00::2']);
+});
