@@ -53,7 +53,7 @@ function shows({ resources, wanted }: Translation): { readonly read: boolean; re
 
 test.each([
   ['MUTUAL', 'mesh', '', '', { read: true, key: true, ca: true }],
-  ['SIMPLE', 'mesh', '', '', { read: true, key: true, ca: true }],
+  ['SIMPLE', 'mesh', '', '', { read: true, key: false, ca: true }],
   ['DISABLE', 'mesh', '', '', { read: false, key: false, ca: false }],
   ['MUTUAL', 'demo', '', '', { read: false, key: false, ca: false }],
   ['MUTUAL', 'demo', 'exportTo: [.],', 'demo', { read: true, key: false, ca: false }],
@@ -61,6 +61,15 @@ test.each([
   ['MUTUAL', 'demo', '', 'elsewhere', { read: false, key: false, ca: false }],
 ])('%s of a rule in %s, %s with a grant for %j', (mode, namespace, spec, granted, expected) => {
   expect(shows(translateYaml(world(mode, namespace, spec.replace('[.]', "['.']")) + (granted && grant(granted))))).toEqual(expected);
+});
+
+test('a grant for the Secret is none for the one beside it', () => {
+  const beside = `---\napiVersion: v1\nkind: Secret\nmetadata: { name: credential-cacert, namespace: mesh }\ndata: { ca.crt: ${base64(pair.ca)} }\n`;
+  const generic = world('MUTUAL', 'demo').replace(/, ca\.crt: \S+/, '') + beside + grant('demo');
+  const translation = translateYaml(generic);
+  expect(shows(translation)).toEqual({ read: true, key: true, ca: false });
+  expect(translation.wanted).not.toContain('mesh/credential-cacert');
+  expect(shows(translateYaml(generic.replace(', name: credential }] }', ' }] }'))).ca).toBe(true);
 });
 
 test('CAs may stand in a Secret of their own, and the generic keys are read as well', () => {

@@ -13,7 +13,7 @@ import type { ObjectRef } from '../ir/object-ref.ts';
 import type { TlsCredential } from '../ir/traffic.ts';
 import { type TrafficRule, sees } from '../istio/destinationrule.ts';
 import { type Mesh, defaultMesh } from '../istio/mesh.ts';
-import { type Collection, type Ctx, type Graph, flatMap, group, map } from '../krt/index.ts';
+import { type Collection, type Ctx, type Graph, count, flatMap, map } from '../krt/index.ts';
 import type { Sources } from './sources.ts';
 
 export interface RuleCredentials {
@@ -44,35 +44,34 @@ export function ruleCredentials(
 ): RuleCredentials {
   const grants = grantsOf(sources.referenceGrants);
   const withCredentials = rules.index('with credentials', (r) => (r.credentials.length > 0 ? [some] : []));
-  const certificates = flatMap(
+  const references = flatMap(g, gateways, { name: 'RuleSecrets', key: (r: SecretReference) => `${r.scope}|${r.secret}` }, (ctx, view) => {
+    if (!view.waypoint) return [];
+    const visibleByDefault = (meshConfig(ctx) ?? defaultMesh).ruleVisibility;
+    const visible = ctx.fetch(rules, { index: withCredentials, is: some }).filter((r) => sees(view.ref.namespace, r, { visibleByDefault }));
+    return secretsAt(ctx, grants, view, visible);
+  });
+  const certificates = map(
     g,
-    gateways,
+    references,
     { name: 'RuleCertificates', key: (c: TlsCertificate) => `${c.scope}|${c.name}` },
-    (ctx, view) => {
-      if (!view.waypoint) return [];
-      const visibleByDefault = (meshConfig(ctx) ?? defaultMesh).ruleVisibility;
-      const visible = ctx
-        .fetch(rules, { index: withCredentials, is: some })
-        .filter((r) => sees(view.ref.namespace, r, { visibleByDefault }));
-      return certificatesAt(ctx, grants, view, visible);
-    },
+    (_ctx, { scope, secret, origins }): TlsCertificate | undefined =>
+      origins.length > 0 ? { scope, name: sdsName(secret), secret: keyOfSecret(secret), origins } : undefined,
   );
-  const bySecret = group(
+  const bySecret = count(
     g,
-    { name: 'RuleCertificatesBySecret' },
-    certificates.index('secret', (c) => [c.secret]),
+    { name: 'RuleSecretsByName' },
+    references.index('secret', (r) => [keyOfSecret(r.secret)]),
   );
-  const credentials = map(g, bySecret, { name: 'RuleCredentials', equals: sameCredential }, (ctx, { key }): Credential => {
+  const credentials = map(g, bySecret, { name: 'RuleCredentials', equals: sameCredential }, (ctx, { key }): Credential | undefined => {
     const secret = ctx.fetchOne(sources.secrets, secretOf(key));
-    const caSecret = ctx.fetchOne(sources.secrets, caSecretOf(secretOf(key))) ?? secret;
-    const missing = `Secret ${secretOf(key)} not found`;
-    const ca = caSecret ? credentialCa(caSecret) : missing;
-    return { key, pair: secret ? credentialPair(secret) : missing, ca: typeof ca === 'string' ? { problem: ca } : ca };
+    if (!secret) return undefined;
+    const ca = credentialCa(secret);
+    return { key, pair: credentialPair(secret), ca: typeof ca === 'string' ? { problem: ca } : ca };
   });
   // A Secret that turns invalid takes nothing down; the rule says so.
-  const keyPairs = map(g, credentials, { name: 'RuleKeyPairs', equals: samePair }, (ctx, { key, pair }) => {
+  const keyPairs = map(g, credentials, { name: 'RuleKeyPairs', equals: samePair }, (ctx, { pair }) => {
     if (typeof pair !== 'string') return pair;
-    if (ctx.fetchOne(sources.secrets, secretOf(key))) ctx.keepLast();
+    ctx.keepLast();
     return undefined;
   });
   const credentialOf: RuleCredentials['credentialOf'] = (ctx, rule, waypoint, name) => {
@@ -82,26 +81,41 @@ export function ruleCredentials(
       return { pair: { problem }, ca: { problem } };
     }
     const key = keyOfSecret(readable);
+    const missing = { problem: `Secret ${readable} not found` };
     const found = ctx.fetchOne(credentials, key);
-    if (!found) return { pair: { problem: `Secret ${readable} not found` }, ca: { problem: `Secret ${readable} not found` } };
+    const beside = readableCredential(ctx, grants, rule.ref.namespace, waypoint, caSecretOf(name));
+    const ca = (beside === undefined ? undefined : ctx.fetchOne(credentials, keyOfSecret(beside))?.ca) ?? found?.ca ?? missing;
+    if (!found) return { pair: missing, ca };
     const wrong = typeof found.pair === 'string' ? { problem: found.pair } : undefined;
-    if (ctx.fetchOne(keyPairs, key)) return { pair: { sds: sdsName(readable), ...wrong }, ca: found.ca };
-    return { pair: wrong ?? { problem: `Secret ${readable} not found` }, ca: found.ca };
+    return { pair: ctx.fetchOne(keyPairs, key) ? { sds: sdsName(readable), ...wrong } : (wrong ?? missing), ca };
   };
   return { certificates, keyPairs, credentialOf };
 }
 
 const some = 'some';
 
-function certificatesAt(ctx: Ctx, grants: Grants, view: GatewayView, rules: readonly TrafficRule[]): readonly TlsCertificate[] {
+/** A Secret that rules may have the proxies of a Gateway use. */
+interface SecretReference {
+  readonly scope: string;
+  readonly secret: string;
+  /** Rules that have its key pair shown; none for one that only has CAs. */
+  readonly origins: readonly ObjectRef[];
+}
+
+function secretsAt(ctx: Ctx, grants: Grants, view: GatewayView, rules: readonly TrafficRule[]): readonly SecretReference[] {
   const origins = new Map<string, ObjectRef[]>();
-  for (const { ref, credentials } of rules) {
-    for (const name of new Set(credentials.map((c) => c.name))) {
-      const secret = readableCredential(ctx, grants, ref.namespace, view.ref.namespace, name);
-      if (secret !== undefined) origins.set(secret, [...(origins.get(secret) ?? []), ref]);
+  const add = (rule: TrafficRule, name: string, named: readonly ObjectRef[]): void => {
+    const secret = readableCredential(ctx, grants, rule.ref.namespace, view.ref.namespace, name);
+    if (secret !== undefined) origins.set(secret, [...(origins.get(secret) ?? []), ...named]);
+  };
+  for (const rule of rules) {
+    for (const name of new Set(rule.credentials.map((c) => c.name))) {
+      const shown = rule.credentials.some((c) => c.name === name && c.tls.mode === 'MUTUAL');
+      add(rule, name, shown ? [rule.ref] : []);
+      add(rule, caSecretOf(name), []);
     }
   }
-  return [...origins].map(([secret, refs]) => ({ scope: view.key, name: sdsName(secret), secret: keyOfSecret(secret), origins: refs }));
+  return [...origins].map(([secret, refs]) => ({ scope: view.key, secret, origins: refs }));
 }
 
 /** Apart from the key pairs of Gateways. */

@@ -23,9 +23,9 @@ export function credentialNames({ spec }: DestinationRule): readonly string[] {
   return [...new Set(all.flatMap((t) => (t?.mode === 'SIMPLE' || t?.mode === 'MUTUAL' ? (t.credentialName ?? []) : [])))];
 }
 
-/** The Secret beside it that may hold its CAs. */
-export function caSecretOf(key: string): string {
-  return `${key}-cacert`;
+/** Name of the Secret beside it that may hold its CAs. */
+export function caSecretOf(name: string): string {
+  return `${name}-cacert`;
 }
 
 /** `namespace/name` of a Secret that a rule of `namespace` may have the waypoints of `waypoint`, a namespace, use. Nothing else is ever fetched. */

@@ -136,12 +136,12 @@ function ruleReferences(ctx: Ctx, waypointNamespaces: WantedKeys, grants: Grants
   if (names.length === 0) return [];
   const readable = ctx
     .fetch(waypointNamespaces)
-    .flatMap(({ key }) => names.flatMap((name) => readableCredential(ctx, grants, rule.metadata.namespace ?? '', key, name) ?? []));
-  return distinct(
-    readable.flatMap((secret) =>
-      [secret, caSecretOf(secret)].map((object): Reference => ({ from: `DestinationRule ${keyOf(rule)}`, kind: 'Secret', object })),
-    ),
-  );
+    .flatMap(({ key }) =>
+      names.flatMap((name) =>
+        [name, caSecretOf(name)].flatMap((n) => readableCredential(ctx, grants, rule.metadata.namespace ?? '', key, n) ?? []),
+      ),
+    );
+  return distinct(readable.map((object): Reference => ({ from: `DestinationRule ${keyOf(rule)}`, kind: 'Secret', object })));
 }
 
 function caReferences(ctx: Ctx, grants: Grants, subject: GrantSubject, from: string, refs: readonly CaRef[]): readonly Reference[] {

@@ -1,10 +1,12 @@
 /** ServiceEntries behind a waypoint whose destination is what clients ask for, and those with several hosts or addresses. */
 import { createServer as createHttpServer } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
 import { type Server, createServer } from 'node:net';
-import { createServer as createTlsServer, connect as connectTls } from 'node:tls';
+import { type TLSSocket, createServer as createTlsServer, connect as connectTls } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createCertificate } from '../../../src/cmd/xds-certificate.ts';
 import { type Backend, startBackend } from '../backend.ts';
+import { createAuthority } from '../certificates.ts';
 import { type DnsServer, startDnsServer } from '../dns.ts';
 import { type LocalGateway, echoOf, eventually, startLocalGateway } from '../local.ts';
 import { machineAddress } from '../machine.ts';
@@ -14,6 +16,8 @@ import { waypointClient, waypointGateway } from '../waypoint.ts';
 const machine = machineAddress();
 /** Connections go around ztunnel by a mark, which takes the right to set it. */
 const mayMark = process.getuid?.() === 0;
+
+const identity = 'spiffe://cluster.local/ns/a/sa/b';
 
 let gateway: LocalGateway;
 let dns: DnsServer;
@@ -57,6 +61,16 @@ beforeAll(async () => {
   const certificate = await createCertificate(['a.tls.example.com'], Date.now());
   httpPort = await listen(createHttpServer((request, response) => response.end(`here ${request.headers.host}`)));
   rangePort = await listen(createHttpServer((_request, response) => response.end('in range')));
+  const authority = await createAuthority('servers');
+  const { certificate: cert, privateKey: key } = await authority.issue('server', 'server', {
+    dns: ['a.secure.example.com'],
+    uris: [identity],
+  });
+  const secure = await listen(
+    createHttpsServer({ cert, key }, (request, response) =>
+      response.end(`secure ${(request.socket as TLSSocket & { readonly servername: string }).servername}`),
+    ),
+  );
   tcpPort = await listen(createServer((socket) => socket.on('error', () => {}).write('tcp here\n')));
   tlsPort = await listen(
     createTlsServer({ cert: certificate.certificate, key: certificate.privateKey }, (socket) =>
@@ -68,6 +82,7 @@ beforeAll(async () => {
   gateway = await startLocalGateway(
     {
       'gateway.yaml': waypointGateway,
+      'ca.yaml': `{ apiVersion: v1, kind: Secret, metadata: { name: ca }, data: { ca.crt: ${Buffer.from(authority.pem).toString('base64')} } }`,
       'entries.yaml':
         entry(
           'dual',
@@ -92,6 +107,10 @@ beforeAll(async () => {
         entry(
           'by-name',
           `{ hosts: ['*.example.com'], addresses: [240.240.0.7], resolution: DYNAMIC_DNS, ports: [{ number: ${httpPort}, name: http, protocol: HTTP }, { number: ${tlsPort}, name: tls, protocol: TLS }] }`,
+        ) +
+        entry(
+          'secure',
+          `{ hosts: ['*.secure.example.com'], addresses: [240.240.0.10], resolution: DYNAMIC_DNS, ports: [{ number: 80, name: http, protocol: HTTP, targetPort: ${secure} }] }`,
         ) +
         entry(
           'onward',
@@ -201,6 +220,32 @@ describe('resolution DYNAMIC_DNS', () => {
     expect((await get('/', { ...to, host: 'a.example.org' })).status).toBe(404);
     expect((await get('/', { ...to, host: machine })).status).toBe(404);
     await eventually('the name is resolved', async () => (await greeting(to.address, 443, 'b.onward.example.com')) === 'tls here');
+  });
+
+  test('speaks TLS where a DestinationRule asks for it, with the name of the request unless others are given', async () => {
+    const to = { address: '240.240.0.10', port: 80 };
+    const rule = (tls: string): Promise<void> =>
+      gateway.write(
+        'rule.yaml',
+        `{ apiVersion: networking.istio.io/v1, kind: DestinationRule, metadata: { name: rule }, spec: { host: '*.secure.example.com', trafficPolicy: { tls: { mode: SIMPLE${tls} } } } }`,
+      );
+    const answers = (host: string, expected: string | number) =>
+      eventually(`${host} gets ${expected}`, async () => {
+        const { status, body } = await get('/', { ...to, host });
+        return [status, body].includes(expected) || Promise.reject(new Error(`${status} ${body}`));
+      });
+    await rule(', credentialName: ca');
+    await answers('a.secure.example.com', 'secure a.secure.example.com');
+    await answers('b.secure.example.com', 503);
+    await rule(', insecureSkipVerify: true');
+    await answers('b.secure.example.com', 'secure b.secure.example.com');
+    await rule(`, credentialName: ca, subjectAltNames: ['${identity}']`);
+    await answers('c.secure.example.com', 'secure c.secure.example.com');
+    await rule(', credentialName: ca, subjectAltNames: [wrong.example.com]');
+    await answers('a.secure.example.com', 503);
+    await rule(', credentialName: ca, sni: z.example.com, subjectAltNames: [a.secure.example.com]');
+    await answers('a.secure.example.com', 'secure z.example.com');
+    await gateway.remove('rule.yaml');
   });
 
   test('of TLS goes by the server name', async () => {
