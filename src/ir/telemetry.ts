@@ -64,8 +64,8 @@ export interface WaypointTelemetry {
   readonly accessLogs: readonly AccessLog[];
 }
 
-/** All metrics, nothing written. */
-export const defaultTelemetry: WaypointTelemetry = { disabled: [], removedLabels: {}, accessLogs: [] };
+/** Nothing written; all metrics but those of sizes, which half of the rest would cost a request (docs/decisions/0008-istio-metrics.md). */
+export const defaultTelemetry: WaypointTelemetry = { disabled: ['REQUEST_SIZE', 'RESPONSE_SIZE'], removedLabels: {}, accessLogs: [] };
 
 /** Where the facts about a service stand in the metadata of clusters, virtual hosts and endpoints. */
 export const serviceMetadata = 'io.kgateway';

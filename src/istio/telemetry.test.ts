@@ -22,8 +22,8 @@ function held(...all: readonly Telemetry[]) {
 
 const logs = (filter: string) => ({ accessLogging: [{ filter: { expression: filter } }] });
 
-test('without any, all metrics and no access log', () => {
-  expect(held()).toEqual({ disabled: [], removedLabels: {}, accessLogs: [], holding: [] });
+test('without any, all metrics but those of sizes, and no access log', () => {
+  expect(held()).toEqual({ disabled: ['REQUEST_SIZE', 'RESPONSE_SIZE'], removedLabels: {}, accessLogs: [], holding: [] });
 });
 
 test('the nearest access logging wins whole: root namespace, namespace, class, Gateway; of two alike the older', () => {
@@ -66,6 +66,13 @@ test('overrides of metrics add up, and the nearer one may take back', () => {
   expect(found.disabled).not.toContain('REQUEST_COUNT');
   expect(found.disabled).toContain('REQUEST_DURATION');
   expect(found.removedLabels.REQUEST_COUNT).toEqual(['response_flags', 'source_app']);
+});
+
+test('metrics of sizes are there when one asks for them', () => {
+  const one = telemetry('one', 'demo', { metrics: [{ overrides: [{ match: { metric: 'REQUEST_SIZE' }, disabled: false }] }] });
+  expect(held(one).disabled).toEqual(['RESPONSE_SIZE']);
+  const all = telemetry('all', 'demo', { metrics: [{ overrides: [{ match: { metric: 'ALL_METRICS' }, disabled: false }] }] });
+  expect(held(all).disabled).toEqual([]);
 });
 
 test.each<[Telemetry['spec'], string]>([

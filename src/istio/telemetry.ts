@@ -12,6 +12,7 @@ import {
   type AccessLog,
   type IstioMetric,
   type WaypointTelemetry,
+  defaultTelemetry,
   istioLabels,
   istioMetrics,
   istioRequestLabels,
@@ -158,7 +159,7 @@ export function telemetryOf(
     .sort((a, b) => a.rank - b.rank || compareText(b.t.created, a.t.created) || compareText(b.t.ref.name, a.t.ref.name))
     .map(({ t }) => t);
   const logging = holding.findLast((t) => t.accessLogging !== undefined)?.accessLogging;
-  const disabled = new Set<IstioMetric>();
+  const disabled = new Set(defaultTelemetry.disabled);
   const removed = new Map<IstioMetric, Set<string>>();
   for (const override of holding.flatMap((t) => t.metrics)) {
     for (const metric of override.metrics) {

@@ -124,23 +124,36 @@ describe('metrics', () => {
     await eventually('gRPC is counted', () => counted('istio_requests_total', nobody));
   });
 
-  test('durations and sizes', async () => {
-    await get('/', { method: 'POST', body: 'x'.repeat(100), principal: 'spiffe://cluster.local/ns/sizes/sa/x' });
-    const wanted = { source_workload_namespace: 'sizes' };
-    for (const name of ['istio_request_duration_milliseconds', 'istio_request_bytes', 'istio_response_bytes']) {
-      await eventually(`${name} is there`, async () => (await counted(`${name}_count`, wanted)) === 1);
-    }
-    expect(await counted('istio_request_bytes_sum', wanted)).toBeGreaterThan(90);
-    const [bytes] = (await series('istio_request_bytes_count')).filter((s) => s.labels['source_workload_namespace'] === 'sizes');
-    expect(bytes?.labels).toEqual({
+  const measured = async (principal: string, wanted: Readonly<Record<string, string>>, ...names: readonly string[]): Promise<void> => {
+    await get('/', { method: 'POST', body: 'x'.repeat(100), principal });
+    for (const name of names) await eventually(`${name} is there`, async () => (await counted(`${name}_count`, wanted)) > 0);
+  };
+
+  test('durations, with what dashboards ask of them; sizes when one asks for them', async () => {
+    const of = (namespace: string) => ({
       reporter: 'waypoint',
       source_workload: 'x',
-      source_workload_namespace: 'sizes',
+      source_workload_namespace: namespace,
       destination_workload: 'echo',
       destination_workload_namespace: 'default',
-      destination_service: 'echo.default.svc.cluster.local',
+      ...destination,
       connection_security_policy: 'mutual_tls',
     });
+    await measured('spiffe://cluster.local/ns/durations/sa/x', of('durations'), 'istio_request_duration_milliseconds');
+    expect((await series('istio_request_duration_milliseconds_count')).map((s) => s.labels)).toContainEqual(of('durations'));
+    expect(await series('istio_request_bytes_count')).toEqual([]);
+
+    await gateway.write(
+      'sizes.yaml',
+      telemetry('sizes', '{ metrics: [{ overrides: [{ match: { metric: ALL_METRICS, mode: SERVER }, disabled: false }] }] }'),
+    );
+    await eventually('sizes are told', async () => {
+      await measured('spiffe://cluster.local/ns/sizes/sa/x', of('sizes'));
+      return (await series('istio_response_bytes_count')).length > 0;
+    });
+    expect((await series('istio_request_bytes_count')).map((s) => s.labels)).toContainEqual(of('sizes'));
+    expect(await counted('istio_request_bytes_sum', of('sizes'))).toBeGreaterThan(90);
+    await gateway.remove('sizes.yaml');
   });
 
   test('connections, when they end', async () => {
@@ -226,7 +239,7 @@ describe('Telemetry', () => {
   test('metrics: some are left out, of others labels', async () => {
     const override = (match: string, more: string) => `{ match: { metric: ${match} }, ${more} }`;
     const overrides = [
-      override('REQUEST_SIZE', 'disabled: true'),
+      override('REQUEST_DURATION', 'disabled: true'),
       override('REQUEST_COUNT', 'tagOverrides: { response_flags: { operation: REMOVE } }'),
     ];
     await gateway.write(
@@ -242,8 +255,8 @@ describe('Telemetry', () => {
     });
     const last = { source_workload_namespace: 'last' };
     await get('/', { principal: 'spiffe://cluster.local/ns/last/sa/x' });
-    await eventually('durations are there', () => counted('istio_request_duration_milliseconds_count', last));
-    expect(await counted('istio_request_bytes_count', last)).toBe(0);
+    await eventually('requests are counted', () => counted('istio_requests_total', last));
+    expect(await counted('istio_request_duration_milliseconds_count', last)).toBe(0);
   });
 
   test('what cannot be done is said, and nothing else stops', async () => {
