@@ -9,9 +9,10 @@ import { once } from 'node:events';
 import { closeSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { networkInterfaces, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadAll } from 'js-yaml';
+import { machineAddress } from '../test/integration/machine.ts';
 import { type Answer, type ApiServer, startApiServer, until } from '../test/integration/policy/api-server.ts';
 import { type Envoy, freePort, startEnvoy } from '../test/integration/xds/proxy.ts';
 
@@ -141,10 +142,7 @@ export async function defineIstioKind({ create }: Pick<Plane, 'create'>, group: 
 }
 
 async function startEcho(): Promise<{ readonly address: string; readonly port: number } & AsyncDisposable> {
-  const address = Object.values(networkInterfaces())
-    .flat()
-    .find((i) => i && i.family === 'IPv4' && !i.internal)?.address;
-  if (address === undefined) throw new Error('this machine has no address but loopback, which no EndpointSlice may carry');
+  const address = machineAddress();
   const server = createServer((_, response) => response.end('ok')).listen(0, address);
   await once(server, 'listening');
   return {

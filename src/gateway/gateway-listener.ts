@@ -84,7 +84,7 @@ const protocols: Readonly<Record<string, Protocol>> = {
 };
 
 /** What a waypoint carries: all of its Services behind one listener. */
-const waypointProtocol = { kinds: httpKinds, tls: false, family: 'HBONE' };
+const waypointProtocol = { kinds: [...httpKinds, ...kindsOf('TLSRoute', 'TCPRoute')], tls: false, family: 'HBONE' };
 
 /** Undefined: nothing serves such a listener there. */
 function protocolOf(l: Pick<Listener, 'protocol'>, waypoint?: WaypointEntrance): Protocol | undefined {

@@ -166,7 +166,7 @@ export function serviceScopes(g: Graph, inputs: ServiceScopeInputs): WaypointCol
     }
     const bindings = inputs.bindingsAt(ctx, place.scope, place.chain);
     const detect = isUnknown(ctx, place) && ({ detect: true } as const);
-    return { scope, address, port, origin, ...detect, ...tcpRoutes(place, others, bindings) };
+    return { scope, address, port, origin, ...detect, ...tcpRoutes(place, others, bindings, inputs.bindingsAt(ctx, scope, waypointChain)) };
   });
   const httpByPort = ports.index('http port', (p) => (p.protocol === 'http' ? [`${p.scope}|${p.port}`] : []));
   const tcpByScope = tcp.index('scope', (t) => [t.scope]);
@@ -222,16 +222,21 @@ function familyOf(address: string): 'ipv4' | 'ipv6' {
   return isIP(address) === 6 ? 'ipv6' : 'ipv4';
 }
 
-/** By TLSRoutes where they match, else by the TCPRoute; without one to the Service itself, of several that speak TLS to the one that is named. */
+/**
+ * By TLSRoutes where they match, else by the TCPRoute; without one to the Service itself, of several that speak TLS to the one that is named. Routes of
+ * the waypoint stand behind those of the Service; its TLSRoutes are for ports that say they speak TLS: on any other a server that speaks first would wait.
+ */
 function tcpRoutes(
   place: ServicePort,
   others: readonly ServicePort[],
-  bindings: readonly L4Binding[],
+  ofService: readonly L4Binding[],
+  ofWaypoint: readonly L4Binding[],
 ): Pick<TcpService, 'backends' | 'tls'> {
-  const ofKind = (kind: string): readonly L4Binding[] => servingBindings(bindings.filter((b) => b.route.kind === kind));
-  const [tcp] = ofKind('TCPRoute');
+  const serving = (bindings: readonly L4Binding[], kind: string) => servingBindings(bindings.filter((b) => b.route.kind === kind));
+  const [tcp] = [...serving(ofService, 'TCPRoute'), ...serving(ofWaypoint, 'TCPRoute')];
+  const byName = [...(place.protocol === 'tls' ? serving(ofWaypoint, 'TLSRoute') : []), ...serving(ofService, 'TLSRoute')];
   const named = [...(isByName(place) ? [place] : []), ...others].filter((p) => p.protocol === 'tls').map(ownBranch);
-  const routed = ofKind('TLSRoute').map(({ host, backends }): TlsBranch => ({ host, backends: passingThrough(backends) }));
+  const routed = byName.map(({ host, backends }): TlsBranch => ({ host, backends: passingThrough(backends) }));
   const branches = new Map([...named, ...routed].map((b) => [b.host, b]));
   return {
     // What names no host has nowhere to go where the name is the destination.

@@ -6,6 +6,7 @@ import { createCertificate } from '../../../src/cmd/xds-certificate.ts';
 import { api, objectOf } from '../backend.ts';
 import { type L4Backend, startTcpBackend } from '../l4.ts';
 import { type LocalGateway, eventually, startLocalGateway } from '../local.ts';
+import { machineAddress } from '../machine.ts';
 import { waypointClient, waypointGateway, waypointService } from '../waypoint.ts';
 
 let gateway: LocalGateway;
@@ -13,6 +14,10 @@ let plain: L4Backend;
 let other: L4Backend;
 let secure: L4Backend;
 let secureOther: L4Backend;
+let outside: L4Backend;
+let outsideSecure: L4Backend;
+/** A proxy leads nobody to loopback for a ServiceEntry. */
+const machine = machineAddress();
 const vip = '10.96.1.1';
 const client = waypointClient(() => gateway.port(15_088), vip);
 
@@ -20,8 +25,11 @@ const route = (kind: string, ...rest: [name: string, spec: string, metadata?: st
 const ofDb = (port: number): string => `parentRefs: [{ group: '', kind: Service, name: db, namespace: default, port: ${port} }]`;
 
 /** Name of the backend that a connection reaches, or `closed`. */
-async function reached(port: number, { servername, principal }: { servername?: string; principal?: string } = {}): Promise<string> {
-  const socket: Socket = await client.dial({ port, principal });
+async function reached(
+  port: number,
+  { servername, ...asked }: { servername?: string; principal?: string; address?: string } = {},
+): Promise<string> {
+  const socket: Socket = await client.dial({ port, ...asked });
   const stream = servername === undefined ? socket : connectTls({ socket, servername, rejectUnauthorized: false });
   return new Promise((resolve) => {
     stream.on('error', () => {});
@@ -38,6 +46,8 @@ beforeAll(async () => {
   other = await startTcpBackend('other');
   secure = await startTcpBackend('secure', certificate);
   secureOther = await startTcpBackend('secure-other', certificate);
+  outside = await startTcpBackend('outside', undefined, machine);
+  outsideSecure = await startTcpBackend('outside-secure', certificate, machine);
   gateway = await startLocalGateway(
     {
       'gateway.yaml': waypointGateway,
@@ -64,7 +74,7 @@ afterAll(async () => {
   expect(gateway.rejections()).toEqual([]);
   client.close();
   await gateway.stop();
-  for (const backend of [plain, other, secure, secureOther]) backend.close();
+  for (const backend of [plain, other, secure, secureOther, outside, outsideSecure]) backend.close();
 });
 
 test('a server that speaks first is heard on a port that says nothing of its protocol', async () => {
@@ -200,5 +210,60 @@ describe('a route that cannot have the port', () => {
     );
     await eventually('it is told', () => acceptance('TCPRoute default/tcp').includes('HTTPRoute default/web names it'));
     await gateway.remove('routes.yaml');
+  });
+});
+
+describe('other parents', () => {
+  const toOther = (kind: string, name: string, parent: string, port: number, more = ''): string =>
+    route(kind, name, `parentRefs: [${parent}], ${more} rules: [{ backendRefs: [{ name: other, port: ${port} }] }]`);
+
+  test.each([
+    ['ServiceEntry', '{ group: networking.istio.io, kind: ServiceEntry, name: outside }'],
+    ['Hostname', '{ group: networking.istio.io, kind: Hostname, name: outside.example.com }'],
+  ])('%s', async (_kind, parent) => {
+    const address = '10.96.1.9';
+    await gateway.write(
+      'outside.yaml',
+      `---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: { name: outside, labels: { istio.io/use-waypoint: gw } }
+spec:
+  hosts: [outside.example.com]
+  addresses: [${address}]
+  resolution: STATIC
+  ports: [{ name: tcp, number: 5432, protocol: TCP, targetPort: ${outside.port} }, { name: tls, number: 443, protocol: TLS, targetPort: ${outsideSecure.port} }]
+  endpoints: [{ address: ${machine} }]
+`,
+    );
+    const at = (port: number, servername?: string) => reached(port, { address, ...(servername !== undefined && { servername }) });
+    await eventually('it is served', async () => (await at(5432)) === 'outside' && (await at(443, 'a.example.com')) === 'outside-secure');
+    await gateway.write(
+      'routes.yaml',
+      toOther('TCPRoute', 'tcp', parent.replace('}', ', port: 5432 }'), 5432) +
+        toOther('TLSRoute', 'tls', parent, 443, 'hostnames: [a.example.com],'),
+    );
+    await eventually('the routes hold', async () => (await at(5432)) === 'other' && (await at(443, 'a.example.com')) === 'secure-other');
+    expect(await at(443, 'b.example.com')).toBe('outside-secure');
+    await gateway.remove('routes.yaml');
+    await gateway.remove('outside.yaml');
+  });
+
+  test('the waypoint: for all Services, behind their own routes', async () => {
+    await gateway.write(
+      'routes.yaml',
+      toOther('TCPRoute', 'all-tcp', '{ name: gw }', 5432) +
+        toOther('TLSRoute', 'all-tls', '{ name: gw }', 443, 'hostnames: [a.example.com],'),
+    );
+    await eventually('the routes hold', async () => (await reached(5432)) === 'other');
+    await eventually('by name too', async () => (await reached(443, { servername: 'a.example.com' })) === 'secure-other');
+    // A port of which nobody says that it speaks TLS is not looked at.
+    expect(await reached(7000)).toBe('other');
+    expect(JSON.stringify(gateway.status('TCPRoute default/all-tcp'))).toContain('Successfully accepted Route');
+    await gateway.write('own.yaml', route('TCPRoute', 'own', `${ofDb(5432)}, rules: [{ backendRefs: [{ name: db, port: 5432 }] }]`));
+    await eventually('that of the Service wins', async () => (await reached(5432)) === 'plain');
+    await gateway.remove('own.yaml');
+    await gateway.remove('routes.yaml');
+    await eventually('the default is back', async () => (await reached(5432)) === 'plain');
   });
 });

@@ -13,7 +13,7 @@ import { type Backend, startBackend } from '../backend.ts';
 import { hboneWaypoint, startAgent } from '../hbone.ts';
 import { type L4Backend, startTcpBackend } from '../l4.ts';
 import { type LocalGateway, echoOf, eventually, startLocalGateway } from '../local.ts';
-import { machineAddress } from '../machine-address.ts';
+import { machineAddress } from '../machine.ts';
 import { requestOver } from '../waypoint-client.ts';
 
 const address = machineAddress();

@@ -5,7 +5,7 @@ import { detectionTimeoutMs } from '../../../src/xds/translate/waypoint-detect.t
 import { type Backend, startBackend } from '../backend.ts';
 import { type L4Backend, startTcpBackend } from '../l4.ts';
 import { type LocalGateway, call, echoOf, eventually, startLocalGateway } from '../local.ts';
-import { machineAddress } from '../machine-address.ts';
+import { machineAddress } from '../machine.ts';
 import { type Destination, waypointClient, waypointGateway } from '../waypoint.ts';
 
 const address = machineAddress();
