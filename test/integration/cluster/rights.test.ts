@@ -7,7 +7,7 @@ import { Secrets } from '../../../src/kube/resources.ts';
 import { encode } from '../../../src/xds/proto/index.ts';
 import { TypeUrl } from '../../../src/xds/resource.ts';
 import { adsService } from '../../../src/xds/server.ts';
-import { controllerLog, isForbidden, installNamespace, kubectl, portForward, useCluster } from './cluster.ts';
+import { can, controllerLog, installNamespace, kubectl, missingRights, portForward, useCluster } from './cluster.ts';
 import type { PortForward } from './cluster.ts';
 import { gateway } from './objects.ts';
 
@@ -76,12 +76,6 @@ describe('a proxy gets its configuration from the controller', () => {
 });
 
 describe('at the API server', () => {
-  const can = async (account: string, ...what: readonly string[]): Promise<string> => {
-    const asking = ['auth', 'can-i', `--as=system:serviceaccount:${account}`, '-n', cluster.namespace, ...what];
-    // `no` ends with exit code 1.
-    return (await kubectl(...asking).catch((error: { stdout?: string }) => error.stdout ?? '')).trim();
-  };
-
   test.each([
     ['get', 'pods'],
     ['create', 'pods'],
@@ -98,15 +92,17 @@ describe('at the API server', () => {
     ['impersonate', 'users'],
     ['*', '*'],
   ])('the controller may not %s %s', async (...what) => {
-    expect(await can(`${installNamespace}:kgateway`, ...what)).toBe('no');
+    expect(await can(`${installNamespace}:kgateway`, '-n', cluster.namespace, ...what)).toBe('no');
   });
 
   test('a proxy may nothing', async () => {
-    for (const what of ['secrets', 'configmaps', 'pods', 'services']) expect(await can(`${cluster.namespace}:one`, 'get', what)).toBe('no');
+    for (const what of ['secrets', 'configmaps', 'pods', 'services'])
+      expect(await can(`${cluster.namespace}:one`, '-n', cluster.namespace, 'get', what)).toBe('no');
   });
 
   test('nothing was forbidden to the controller, and no key is in its log', async () => {
     const log = await controllerLog(new Date(0));
-    expect(log.filter((line) => isForbidden(line) || line.includes('PRIVATE KEY'))).toEqual([]);
+    expect(await missingRights(log)).toEqual([]);
+    expect(log.filter((line) => line.includes('PRIVATE KEY'))).toEqual([]);
   });
 });
