@@ -184,11 +184,17 @@ export async function missingRights(log: readonly string[]): Promise<readonly st
   for (const line of log.filter((l) => /forbidden/i.test(l))) {
     const [what, account = '', verb = '', resource = '', group = ''] = refusal.exec(line) ?? [];
     const [, namespace] = /in the namespace \W*([\w-]+)/.exec(line) ?? [];
-    const key = what === undefined ? line : `${account} ${verb} ${resource}.${group} ${namespace}`;
+    // Some rights are for one object.
+    const [, name] = /"([\w.-]+)\\*" is forbidden/.exec(line) ?? [];
+    const [kind = '', part] = resource.split('/');
+    const object = `${group ? `${kind}.${group}` : kind}${name === undefined ? '' : `/${name}`}`;
+    const key = what === undefined ? line : `${account} ${verb} ${object} ${part} ${namespace}`;
     const place = namespace === undefined ? ['--all-namespaces'] : ['-n', namespace];
     const answer =
       known.get(key) ??
-      (what === undefined ? Promise.resolve('no') : can(account, verb, group ? `${resource}.${group}` : resource, ...place));
+      (what === undefined
+        ? Promise.resolve('no')
+        : can(account, verb, object, ...(part === undefined ? [] : [`--subresource=${part}`]), ...place));
     known.set(key, answer);
     if ((await answer) !== 'yes') missing.push(line);
   }
