@@ -64,7 +64,7 @@ export interface WaypointTelemetry {
   readonly accessLogs: readonly AccessLog[];
 }
 
-/** Nothing written; all metrics but those of sizes, which half of the rest would cost a request (docs/decisions/0008-istio-metrics.md). */
+/** Nothing written; all metrics but those of sizes: they cost a request half as much as the rest (docs/decisions/0008-istio-metrics.md). */
 export const defaultTelemetry: WaypointTelemetry = { disabled: ['REQUEST_SIZE', 'RESPONSE_SIZE'], removedLabels: {}, accessLogs: [] };
 
 /** Where the facts about a service stand in the metadata of clusters, virtual hosts and endpoints. */

@@ -88,11 +88,10 @@ function stateOf(object_key: string, format: string) {
   };
 }
 
-/** What a tag becomes: by exact value, else by prefix, else `otherwise`, else as it is. */
+/** What a tag becomes: by prefix, else `otherwise`. */
 interface TagRules {
-  readonly exact?: Readonly<Record<string, Change>>;
-  readonly prefix?: Readonly<Record<string, Change>>;
-  readonly otherwise?: Change;
+  readonly prefix: Readonly<Record<string, Change>>;
+  readonly otherwise: Change;
 }
 
 type Change = { readonly is: string } | 'drop stat';
@@ -167,16 +166,14 @@ const ofConnections: typeof common = [
   ],
 ];
 
-function ruleMatcher({ exact = {}, prefix = {}, otherwise }: TagRules): Tag['rules'] {
-  const map = (changes: Readonly<Record<string, Change>>) =>
-    Object.fromEntries(Object.entries(changes).map(([value, change]) => [value, { action: action(change) }]));
-  const tree = Object.keys(exact).length > 0 ? { exact_match_map: { map: map(exact) } } : { prefix_match_map: { map: map(prefix) } };
+function ruleMatcher({ prefix, otherwise }: TagRules): Tag['rules'] {
+  const map = Object.fromEntries(Object.entries(prefix).map(([value, change]) => [value, { action: action(change) }]));
   return {
     matcher_tree: {
       input: { name: 'value', typed_config: any('envoy.extensions.matching.common_inputs.stats.v3.StatTagValueInput', {}) },
-      ...tree,
+      prefix_match_map: { map },
     },
-    ...(otherwise !== undefined && { on_no_match: { action: action(otherwise) } }),
+    on_no_match: { action: action(otherwise) },
   };
 }
 
