@@ -7,7 +7,7 @@ import { AuthorizationPolicies, ConfigMaps, RequestAuthentications, type Resourc
 import type { KubeObject } from '../kube/types/meta.ts';
 
 /** Only listed here: nothing else of ours reads them. */
-const virtualServices: Resource = {
+export const VirtualServices: Resource = {
   group: 'networking.istio.io',
   version: 'v1',
   kind: 'VirtualService',
@@ -29,7 +29,7 @@ export async function runPreflight(namespace: string, istioNamespace: string): P
     const [authorization, tokens, routes] = await Promise.all([
       lists(AuthorizationPolicies),
       lists(RequestAuthentications),
-      lists(virtualServices, [namespace]),
+      lists(VirtualServices, [namespace]),
     ]);
     const inputs = { authorizationPolicies: authorization, requestAuthentications: tokens, virtualServices: routes };
     const findings = preflight({ namespace, rootNamespace, ...inputs });

@@ -1,6 +1,6 @@
 /** Which of several DestinationRules holds at a waypoint, and what subsets come to, through a real Envoy. */
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { type Backend, startBackend } from '../backend.ts';
+import { type Backend, sliceOf, startBackend } from '../backend.ts';
 import { type LocalGateway, echoOf, eventually, startLocalGateway } from '../local.ts';
 import { machineAddress } from '../machine.ts';
 import { waypointClient, waypointGateway } from '../waypoint.ts';
@@ -64,21 +64,7 @@ apiVersion: v1
 kind: Service
 metadata: { name: v2 }
 spec: { clusterIPs: [10.96.4.3], ports: [{ name: http, port: 80 }] }
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: { name: v2-1, labels: { kubernetes.io/service-name: v2 } }
-addressType: IPv4
-ports: [{ name: http, port: ${backends[0]?.port} }]
-endpoints: [{ addresses: [${machine}], conditions: { ready: true } }]
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: { name: v2-2, labels: { kubernetes.io/service-name: v2 } }
-addressType: IPv4
-ports: [{ name: http, port: ${backends[1]?.port} }]
-endpoints: [{ addresses: [${machine}], conditions: { ready: true } }]
-`,
+${[0, 1].map((i) => sliceOf('v2', `{ name: http, port: ${backends[i]?.port} }`, { name: `v2-${i + 1}`, endpoint: `addresses: [${machine}], conditions: { ready: true }` })).join('')}`,
     },
     [15_088],
   );

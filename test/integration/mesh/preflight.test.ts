@@ -1,18 +1,11 @@
 // `kgateway preflight` where users run it: in the Pod of the controller, with what it may read.
 import { beforeAll, expect, test } from 'vitest';
-import type { Resource } from '../../../src/kube/resources.ts';
+import { VirtualServices } from '../../../src/cmd/preflight.ts';
 import { installNamespace, kubectl, useCluster } from '../cluster/cluster.ts';
 import { enableWaypoints } from './enable.ts';
 import { ensureIstio } from './istio.ts';
 
 const cluster = useCluster();
-const virtualServices: Resource = {
-  group: 'networking.istio.io',
-  version: 'v1',
-  kind: 'VirtualService',
-  plural: 'virtualservices',
-  namespaced: true,
-};
 
 beforeAll(async () => {
   await ensureIstio(cluster.client);
@@ -55,7 +48,7 @@ spec:
   jwtRules: [{issuer: example.com, jwksUri: 'https://example.com/keys'}]
 `);
   await cluster.client.apply(
-    virtualServices,
+    VirtualServices,
     {
       apiVersion: 'networking.istio.io/v1',
       kind: 'VirtualService',
