@@ -37,6 +37,12 @@ export const rawBuffer: TransportSocket = {
   typed_config: any('envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer', {}),
 };
 
+/** Of clusters that lead to an internal listener: takes filter state along. */
+export const internalTransport: TransportSocket = {
+  name: 'envoy.transport_sockets.internal_upstream',
+  typed_config: any('envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport', { transport_socket: rawBuffer }),
+};
+
 /** What internal listeners have in common; `filters` come behind ours. Connections count once, where they come into the proxy. */
 export function internalListener(name: string, ...filters: readonly ListenerFilter[]): Listener & { readonly name: string } {
   return { name, internal_listener: {}, ignore_global_conn_limit: true, listener_filters: [originalDestination, ...filters] };
@@ -58,12 +64,7 @@ export function internalCluster(listener: string): Cluster {
       cluster_name: listener,
       endpoints: [{ lb_endpoints: [{ endpoint: { address: internalAddress(listener, listener) } }] }],
     },
-    transport_socket: {
-      name: 'envoy.transport_sockets.internal_upstream',
-      typed_config: any('envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport', {
-        transport_socket: rawBuffer,
-      }),
-    },
+    transport_socket: internalTransport,
   };
 }
 

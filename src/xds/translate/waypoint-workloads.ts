@@ -26,12 +26,12 @@ import {
 import { TypeUrl, type XdsResource, resourceOf } from '../resource.ts';
 import { chainNamed, exactly, input } from './chain-matcher.ts';
 import { originate, tunnelFacts } from './hbone-upstream.ts';
-import { connectionFacts, destinationState, internalAddress, passedFacts, rawBuffer } from './internal-listener.ts';
-import { noLimits } from './values.ts';
+import { connectionFacts, destinationState, internalAddress, internalTransport, passedFacts } from './internal-listener.ts';
 import { destinationFacts, detectedPrefix, sourceFacts } from './istio-metrics.ts';
 import { tcpProxy } from './listener.ts';
 import type { ClientIdentity } from './waypoint-chains.ts';
 import { detectListenerName, detectionFacts } from './waypoint-detect.ts';
+import { noLimits } from './values.ts';
 import { authorizationOf } from './waypoint-tcp.ts';
 
 type Served = Pick<WaypointListener, 'workloads' | 'trustDomains'>;
@@ -206,8 +206,5 @@ const tunnelled: Cluster = {
     cluster_name: workloadTunnelPlace,
     endpoints: [{ lb_endpoints: [{ endpoint: { address: internalAddress(originate, workloadTunnelPlace) } }] }],
   },
-  transport_socket: {
-    name: 'envoy.transport_sockets.internal_upstream',
-    typed_config: any('envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport', { transport_socket: rawBuffer }),
-  },
+  transport_socket: internalTransport,
 };
