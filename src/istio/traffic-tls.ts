@@ -40,10 +40,10 @@ export function upstreamTls(tls: TlsSettings, backend: TlsBackend): UpstreamTls 
   const credential = name === undefined ? undefined : backend.credential(name);
   const certificate = tls.mode === 'MUTUAL' ? credential?.pair.sds : undefined;
   const unverified = credential !== undefined && tls.insecureSkipVerify !== true && 'problem' in credential.ca;
-  const closed = tlsProblems(tls, '').length > 0 || unverified || (tls.mode === 'MUTUAL' && certificate === undefined);
+  const isClosed = tlsProblems(tls, '').length > 0 || unverified || (tls.mode === 'MUTUAL' && certificate === undefined);
   return {
     ...(sni !== undefined && { sni }),
-    trust: closed ? 'nobody' : trustOf(tls, credential),
+    trust: isClosed ? 'nobody' : trustOf(tls, credential),
     subjectAltNames: names.map(subjectAltName),
     ...(certificate !== undefined && { clientCertificate: certificate }),
   };
@@ -68,11 +68,13 @@ function isSecretName(name: string): boolean {
   return /^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$/.test(name);
 }
 
+/** How messages say so. */
+const closed = 'so its backends are not reached';
+
 /** Why backends are not reached, whatever there is at the waypoint. Files are not in its Pod. */
 export function tlsProblems(tls: TlsSettings, field: string): readonly PolicyProblem[] {
   if (!originates(tls)) return [];
   const { mode, credentialName: secret, clientCertificate, privateKey, caCertificates, caCrl, insecureSkipVerify } = tls;
-  const closed = 'so its backends are not reached';
   const file = `names a file that the Pod of a waypoint does not have, ${closed}: use credentialName`;
   const of = (name: string, message: string): readonly PolicyProblem[] => [{ field: `${field}.${name}`, message }];
   if (secret !== undefined) {
@@ -93,7 +95,6 @@ export function tlsProblems(tls: TlsSettings, field: string): readonly PolicyPro
 
 /** What is wrong with the Secret as it is now. */
 export function credentialProblems(tls: TlsSettings, { pair, ca }: TlsCredential): readonly string[] {
-  const closed = 'so its backends are not reached';
   const problems = [
     ...(tls.mode === 'MUTUAL' && pair.problem !== undefined
       ? [`${pair.problem}, ${pair.sds === undefined ? closed : 'so the last valid one is shown'}`]
