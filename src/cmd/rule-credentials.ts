@@ -62,14 +62,14 @@ export function ruleCredentials(
     { name: 'RuleSecretsByName' },
     references.index('secret', (r) => [keyOfSecret(r.secret)]),
   );
-  const credentials = map(g, bySecret, { name: 'RuleCredentials', equals: sameCredential }, (ctx, { key }): Credential | undefined => {
+  const credentials = map(g, bySecret, { name: 'RuleCredentials' }, (ctx, { key }): Credential | undefined => {
     const secret = ctx.fetchOne(sources.secrets, secretOf(key));
     if (!secret) return undefined;
     const ca = credentialCa(secret);
     return { key, pair: credentialPair(secret), ca: typeof ca === 'string' ? { problem: ca } : ca };
   });
   // A Secret that turns invalid takes nothing down; the rule says so.
-  const keyPairs = map(g, credentials, { name: 'RuleKeyPairs', equals: samePair }, (ctx, { pair }) => {
+  const keyPairs = map(g, credentials, { name: 'RuleKeyPairs' }, (ctx, { pair }) => {
     if (typeof pair !== 'string') return pair;
     ctx.keepLast();
     return undefined;
@@ -125,13 +125,4 @@ function keyOfSecret(secret: string): string {
 
 function secretOf(key: string): string {
   return key.slice(key.indexOf('|') + 1);
-}
-
-function sameCredential(a: Credential, b: Credential): boolean {
-  const samePairs = typeof a.pair === 'string' || typeof b.pair === 'string' ? a.pair === b.pair : samePair(a.pair, b.pair);
-  return samePairs && JSON.stringify(a.ca) === JSON.stringify(b.ca);
-}
-
-function samePair(a: KeyPair, b: KeyPair): boolean {
-  return a.certificate.equals(b.certificate) && a.privateKey.equals(b.privateKey);
 }

@@ -30,18 +30,13 @@ export interface TlsSecrets {
   readonly states: Collection<SecretState>;
 }
 
-interface ParsedSecret {
-  readonly key: string;
-  readonly pair: KeyPair | string;
-}
-
 /** Builds the collections. */
 export function tlsSecrets(g: Graph, secrets: Collection<Secret>): TlsSecrets {
-  const parsed = map(g, secrets, { name: 'ParsedSecrets', equals: sameParsed }, (_ctx, secret) => ({
+  const parsed = map(g, secrets, { name: 'ParsedSecrets' }, (_ctx, secret) => ({
     key: keyOf(secret),
     pair: keyPairOf(secret),
   }));
-  const keyPairs = map(g, parsed, { name: 'KeyPairs', equals: samePair }, (ctx, { pair }) => {
+  const keyPairs = map(g, parsed, { name: 'KeyPairs' }, (ctx, { pair }) => {
     if (typeof pair !== 'string') return pair;
     ctx.keepLast();
     return undefined;
@@ -51,14 +46,6 @@ export function tlsSecrets(g: Graph, secrets: Collection<Secret>): TlsSecrets {
     return { key, served: ctx.fetchOne(keyPairs, key) !== undefined, problem: pair };
   });
   return { keyPairs, states };
-}
-
-function sameParsed({ pair: a }: ParsedSecret, { pair: b }: ParsedSecret): boolean {
-  return typeof a === 'string' || typeof b === 'string' ? a === b : samePair(a, b);
-}
-
-function samePair(a: KeyPair, b: KeyPair): boolean {
-  return a.certificate.equals(b.certificate) && a.privateKey.equals(b.privateKey);
 }
 
 /** Reads a TLS Secret; a string says what is wrong with it. What Envoy would refuse is found here. */
