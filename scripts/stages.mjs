@@ -1,6 +1,7 @@
 // The stages of `make check`, `make test` and their parts: [stage] <- needs, in the order in which they run. scripts/test.mjs runs them.
 import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import { parse } from 'yaml';
 import { reports, root, settings } from './settings.mjs';
 
@@ -15,7 +16,8 @@ import { reports, root, settings } from './settings.mjs';
  * @property {boolean} [setup]            prepares for other stages: counts only when it fails
  * @property {Record<string, string>} [env]
  * @property {() => Counts | undefined} [count]   reads the stage's report; without one, the stage itself is one test
- * @property {string} [report]             file that `count` reads; removed before the stage runs
+ * @property {() => readonly string[]} [failures]   names what failed, with the first line of why, from the same report
+ * @property {string} [report]             file that `count` and `failures` read; removed before the stage runs
  * @property {RegExp} [show]               the output is long: it goes to .cache/reports/NAME.log, only these lines are shown
  * @property {number} minutes              the stage is ended after this time
  */
@@ -32,6 +34,25 @@ export function vitestCounts(file) {
   };
 }
 
+/** The failed tests of a JSON report of vitest: file, test and the first line of the message. */
+export function vitestFailures(file) {
+  if (!existsSync(file)) return [];
+  const report = JSON.parse(readFileSync(file, 'utf8'));
+  return report.testResults
+    .filter((f) => f.status === 'failed')
+    .flatMap((f) => {
+      const path = relative(root, f.name);
+      const tests = f.assertionResults.filter((a) => a.status === 'failed');
+      if (tests.length === 0) return [`${path}: ${firstLine(f.message)}`];
+      return tests.map((a) => `${path} > ${[...a.ancestorTitles, a.title].join(' > ')}: ${firstLine(a.failureMessages[0])}`);
+    });
+}
+
+/** The first line of a message, without the colours of terminals. */
+function firstLine(message) {
+  return stripVTControlCharacters(message ?? '').split('\n', 1)[0];
+}
+
 /** Sums the core and extended tests over the profiles of a report of the Gateway API conformance suite. */
 export function conformanceCounts(file) {
   if (!existsSync(file)) return undefined;
@@ -46,12 +67,20 @@ export function conformanceCounts(file) {
   return counts;
 }
 
+/** The failed tests of a report of the Gateway API conformance suite, each with its profile. */
+export function conformanceFailures(file) {
+  if (!existsSync(file)) return [];
+  const profiles = parse(readFileSync(file, 'utf8')).profiles ?? [];
+  return profiles.flatMap((p) => [p.core, p.extended].flatMap((level) => (level?.failedTests ?? []).map((test) => `${p.name} > ${test}`)));
+}
+
 function vitest(project, stage) {
   const report = join(reports, `${project}.json`);
   return {
     command: ['vitest', 'run', '--project', project, '--reporter=default', '--reporter=json', `--outputFile.json=${report}`],
     report,
     count: () => vitestCounts(report),
+    failures: () => vitestFailures(report),
     ...stage,
   };
 }
@@ -123,6 +152,7 @@ export const stages = [
     env: { LAB_REPORT: conformanceReport },
     report: conformanceReport,
     count: () => conformanceCounts(conformanceReport),
+    failures: () => conformanceFailures(conformanceReport),
     show: /^\s*--- (PASS|FAIL|SKIP)|^(FAIL|panic)/,
     minutes: 40,
   },
@@ -134,6 +164,7 @@ export const stages = [
     env: { LAB_REPORT: meshReport },
     report: meshReport,
     count: () => conformanceCounts(meshReport),
+    failures: () => conformanceFailures(meshReport),
     show: /^\s*--- (PASS|FAIL|SKIP)|^(FAIL|panic)/,
     minutes: 10,
   },

@@ -1,5 +1,5 @@
-// Runs the stages of a target (scripts/stages.mjs) and what they need, goes on after one that fails, and ends with one line:
-// N passed, N failed, N skipped.   node scripts/test.mjs TARGET
+// Runs the stages of a target (scripts/stages.mjs) and what they need, goes on after one that fails, and ends with what failed
+// and one line: N passed, N failed, N skipped.   node scripts/test.mjs TARGET
 import { spawn } from 'node:child_process';
 import { createWriteStream, mkdirSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -90,7 +90,7 @@ for (const stage of stages.filter((s) => chosen.has(s))) {
   const missing = (stage.needs ?? []).filter((need) => !results.some((r) => r.name === need && r.ok));
   if (missing.length > 0) {
     say(`\n== ${stage.name}: not run, ${missing.join(' and ')} failed`);
-    results.push({ name: stage.name, ok: false, counts: { passed: 0, failed: 0, skipped: 1 }, seconds: 0 });
+    results.push({ name: stage.name, ok: false, counts: { passed: 0, failed: 0, skipped: 1 }, failures: [], seconds: 0 });
     continue;
   }
   say(`\n== ${stage.name}: ${stage.command.map((word) => (word.startsWith(root) ? relative(root, word) : word)).join(' ')}`);
@@ -98,7 +98,13 @@ for (const stage of stages.filter((s) => chosen.has(s))) {
   const start = performance.now();
   const { ok, last } = await execute(stage);
   if (ok && stage.sets) env[stage.sets] = last;
-  results.push({ name: stage.name, ok, counts: countsOf(stage, ok), seconds: Math.round((performance.now() - start) / 1000) });
+  results.push({
+    name: stage.name,
+    ok,
+    counts: countsOf(stage, ok),
+    failures: stage.failures?.() ?? [],
+    seconds: Math.round((performance.now() - start) / 1000),
+  });
 }
 
 const total = { passed: 0, failed: 0, skipped: 0 };
@@ -108,5 +114,7 @@ for (const { name, ok, counts, seconds } of results) {
   const numbers = Object.entries(counts).map(([key, n]) => `${String(n).padStart(4)} ${key}`);
   say(`${ok ? 'ok    ' : 'FAILED'} ${name.padEnd(28)} ${numbers.join(' ')}  ${String(seconds).padStart(5)} s`);
 }
+// What failed is said again where it is read: right above the closing line, which may be all that is kept of a long run.
+for (const { name, failures } of results) for (const failure of failures) say(`failed in ${name}: ${failure}`);
 process.stdout.write(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`);
 process.exit(results.every((r) => r.ok) && total.failed === 0 ? 0 : 1);
