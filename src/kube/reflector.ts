@@ -153,7 +153,7 @@ export function reflect<T extends KubeObject>(
       sendInitialEvents: initial,
       resourceVersion: initial ? undefined : me.resourceVersion,
     };
-    await client.watch(
+    const watched = client.watch(
       resource,
       options,
       ({ type, object }) => {
@@ -190,6 +190,12 @@ export function reflect<T extends KubeObject>(
       },
       signal,
     );
+    try {
+      await watched;
+    } catch (error) {
+      // A server sends no bookmark of a kind that it has seen no event of: such a watch is renewed, as one whose time is over.
+      if (collecting || !isSilence(error)) throw error;
+    }
   };
 
   const listAndWatch = async (): Promise<void> => {
@@ -216,11 +222,6 @@ export function reflect<T extends KubeObject>(
       return;
     }
     const problem = error instanceof Error ? error : new Error(String(error));
-    // Silence is no failure where a server sends no bookmarks: resume at once.
-    if (isSilence(problem) && failures === 0) {
-      failures++;
-      return;
-    }
     if (problem instanceof ApiError && problem.status === 404) {
       me.resourceVersion = '';
       me.state = 'waiting for the CRD';
@@ -264,6 +265,6 @@ function refusesWatchList(error: unknown): boolean {
   return error.status === 400 || error.status === 422 || /RequestWatchProgress|sendInitialEvents/.test(error.message);
 }
 
-function isSilence(error: Error): boolean {
-  return error.cause instanceof Error && 'code' in error.cause && error.cause.code === 'UND_ERR_BODY_TIMEOUT';
+function isSilence(error: unknown): boolean {
+  return error instanceof Error && error.cause instanceof Error && 'code' in error.cause && error.cause.code === 'UND_ERR_BODY_TIMEOUT';
 }

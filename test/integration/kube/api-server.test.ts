@@ -51,7 +51,7 @@ afterAll(async () => {
 const configMap = (name: string, data: Record<string, string> = {}): ConfigMap => ({
   apiVersion: 'v1',
   kind: 'ConfigMap',
-  metadata: { name, namespace: ns, labels: { test: 'yes' } },
+  metadata: { name, namespace: ns },
   data,
 });
 const secret = (name: string): Secret => ({ apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace: ns }, data: { a: 'MQ==' } });
@@ -75,18 +75,39 @@ function cache<T extends KubeObject>(c: KubeClient, r: Resource<T>, o: Parameter
   };
 }
 
-test('a reflector follows create, update and delete, by pages and by selector', async () => {
-  for (const name of ['p1', 'p2', 'p3']) await client.create(ConfigMaps, configMap(name));
-  const c = cache(client, ConfigMaps, { labelSelector: 'test=yes', pageSize: 2 });
+/** Pages and all, as an API server that cannot stream lists makes us read. */
+const withoutStreams = (c: KubeClient): KubeClient => ({
+  ...c,
+  watch: (r, o, onEvent, signal) => {
+    const refusal = { status: 400, reason: 'BadRequest', message: 'sendInitialEvents is forbidden' };
+    return o.sendInitialEvents ? Promise.reject(new ApiError({ verb: 'watch', resource: r }, refusal)) : c.watch(r, o, onEvent, signal);
+  },
+});
+
+// Streamed lists: Kubernetes 1.32 over etcd 3.5, and later.
+test.each([
+  ['streamed', (c: KubeClient) => c, 0],
+  ['read in pages where the server cannot stream', withoutStreams, 2],
+])('a first list is %s; create, update and delete are followed, by selector', async (name, as, pages) => {
+  const label = name.slice(0, 4);
+  const labelled = (n: string): ConfigMap => ({
+    ...configMap(n),
+    metadata: { name: `${label}-${n}`, namespace: ns, labels: { list: label } },
+  });
+  for (const n of ['p1', 'p2', 'p3']) await client.create(ConfigMaps, labelled(n));
+  let lists = 0;
+  const counted: KubeClient = { ...as(client), list: (r, o) => (lists++, client.list(r, o)) };
+  const c = cache(counted, ConfigMaps, { labelSelector: `list=${label}`, pageSize: 2 });
   await c.graph.whenSynced();
-  expect(c.names()).toEqual(['p1', 'p2', 'p3']);
-  await client.create(ConfigMaps, configMap('new'));
-  await client.patch(ConfigMaps, `${ns}/p1`, { data: { a: 'b' } });
-  await client.delete(ConfigMaps, `${ns}/p2`);
-  await until(() => c.names().join() === 'new,p1,p3' && c.store.get(`${ns}/p1`)?.data?.['a'] === 'b', 'all three changes');
-  expect(c.store.get(`${ns}/p1`)?.metadata).not.toHaveProperty('managedFields');
+  expect(c.names()).toEqual(['p1', 'p2', 'p3'].map((n) => `${label}-${n}`));
+  await client.create(ConfigMaps, labelled('new'));
+  await client.patch(ConfigMaps, `${ns}/${label}-p1`, { data: { a: 'b' } });
+  await client.delete(ConfigMaps, `${ns}/${label}-p2`);
+  const followed = (): boolean => c.names().join() === `${label}-new,${label}-p1,${label}-p3`;
+  await until(() => followed() && c.store.get(`${ns}/${label}-p1`)?.data?.['a'] === 'b', 'all three changes');
+  expect(c.store.get(`${ns}/${label}-p1`)?.metadata).not.toHaveProperty('managedFields');
   expect(c.errors).toEqual([]);
-  expect(c.reflector.relists).toBe(1);
+  expect([lists, c.reflector.relists]).toEqual([pages, 1]);
 });
 
 test('a reflector resumes over an API server that goes and comes back, without a list', async () => {

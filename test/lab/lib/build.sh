@@ -2,8 +2,8 @@
 # lab build: what the cluster runs. Debian packages and Go modules -> bin/, crds/ and images/ of LAB_HOME.
 
 # command:Debian package, for what no Go module gives
-needs=(containerd:containerd ctr:containerd runc:runc nft:nftables iptables:iptables conntrack:conntrack etcd:etcd-server ip:iproute2 pgrep:procps
-  openssl:openssl python3:python3)
+needs=(containerd:containerd ctr:containerd runc:runc nft:nftables iptables:iptables conntrack:conntrack ip:iproute2 pgrep:procps openssl:openssl
+  python3:python3)
 cni_plugins() { # the folder with the CNI plugins
   local dir
   for dir in /usr/lib/cni /opt/cni/bin; do [[ ! -x $dir/bridge ]] || { echo "$dir"; return; }; done
@@ -69,6 +69,7 @@ build() {
   packages
   program kubernetes kubernetes build -ldflags "-s -w -X $v.gitVersion=v1.36.3 -X $v.gitMajor=1 -X $v.gitMinor=36" -o "$bin/kubernetes" .
   for p in kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet kubectl; do ln -sfn kubernetes "$bin/$p"; done
+  program etcd etcd build -ldflags '-s -w' -o "$bin/etcd" tool
   program dns coredns build -ldflags '-s -w' -o "$bin/" tool
   program helm helm build -ldflags '-s -w' -o "$bin/" tool
   program conformance echo-basic build -ldflags '-s -w' -o "$bin/" tool
