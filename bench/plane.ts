@@ -13,8 +13,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadAll } from 'js-yaml';
 import { machineAddress } from '../test/integration/machine.ts';
+import { freePort } from '../test/integration/ports.ts';
 import { type Answer, type ApiServer, startApiServer, until } from '../test/integration/policy/api-server.ts';
-import { type Envoy, freePort, startEnvoy } from '../test/integration/xds/proxy.ts';
+import { type Envoy, startEnvoy } from '../test/integration/xds/proxy.ts';
 
 const root = join(import.meta.dirname, '..');
 

@@ -4,7 +4,6 @@
  *   folder ─> Sources ─> wiring ─> xDS on 127.0.0.1 ─> Envoy      statuses ─> the terminal
  */
 import { readFileSync, readdirSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { loadAll } from 'js-yaml';
 import type { GatewayView } from '../gateway/gateway.ts';
@@ -18,6 +17,7 @@ import { startXdsServer } from '../xds/server.ts';
 import { createResourceStore } from '../xds/store.ts';
 import { type Echo, startEcho, startUdpEcho } from './echo-server.ts';
 import { type EnvoyProcess, startEnvoy } from './envoy-process.ts';
+import { freePorts } from './free-port.ts';
 import { connectLines, curlLines, statusTable } from './local-report.ts';
 import { pretendIngressGateways } from './ingress-gateways.ts';
 import { fetchJwks } from './jwks.ts';
@@ -118,9 +118,12 @@ export async function runLocal(o: LocalOptions): Promise<Local> {
   };
 }
 
+/** Of the administration of proxies: from where Envoy's is in a cluster. */
+const adminPorts = freePorts(19_000);
+
 async function startProxy(key: string, o: LocalOptions, xdsPort: number, index: number): Promise<EnvoyProcess> {
   const [namespace = '', name = ''] = key.split('/');
-  const adminPort = await freePort();
+  const adminPort = await adminPorts();
   o.print(`Envoy for Gateway ${key}: administration at http://127.0.0.1:${adminPort}`);
   return startEnvoy({
     path: o.envoy,
@@ -129,17 +132,6 @@ async function startProxy(key: string, o: LocalOptions, xdsPort: number, index: 
     adminPort,
     baseId: (process.pid % 10_000) * 10 + index,
     log: o.log,
-  });
-}
-
-/** A port that is free now. */
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer().once('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address();
-      probe.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
-    });
   });
 }
 

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, connect } from 'node:net';
-import type { AddressInfo, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { kubeClient } from '../../src/kube/client.ts';
@@ -11,6 +11,7 @@ import type { KubeClient } from '../../src/kube/client.ts';
 import type { Credentials } from '../../src/kube/credentials.ts';
 import { defaultCredentials } from '../../src/kube/credentials.ts';
 import { Namespaces } from '../../src/kube/resources.ts';
+import { freePort } from './ports.ts';
 
 let found: Promise<string> | undefined;
 
@@ -57,7 +58,7 @@ export async function relay(credentials: Credentials): Promise<Relay> {
   const { hostname, port: target } = new URL(credentials.server);
   const sockets = new Set<Socket>();
   let accepted = 0;
-  let port = 0;
+  const port = await freePort();
   const server = createServer((client) => {
     accepted++;
     const upstream = connect(Number(target || 443), hostname);
@@ -77,7 +78,6 @@ export async function relay(credentials: Credentials): Promise<Relay> {
   const up = async (): Promise<void> => {
     server.listen(port, '127.0.0.1');
     await once(server, 'listening');
-    port = (server.address() as AddressInfo).port;
   };
   const down = async (): Promise<void> => {
     const closed = once(server, 'close');

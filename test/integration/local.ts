@@ -7,7 +7,6 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { type IncomingHttpHeaders, type OutgoingHttpHeaders, request as httpRequest } from 'node:http';
 import { connect } from 'node:http2';
 import { request as httpsRequest } from 'node:https';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startEnvoy } from '../../src/cmd/envoy-process.ts';
@@ -27,6 +26,7 @@ import type { XdsResource } from '../../src/xds/resource.ts';
 import { startXdsServer } from '../../src/xds/server.ts';
 import { createResourceStore } from '../../src/xds/store.ts';
 import { envoyPath } from './envoy.ts';
+import { freePorts } from './ports.ts';
 
 export interface LocalGateway {
   /** The port on 127.0.0.1 behind which a listener's port is. */
@@ -161,21 +161,6 @@ function childWith(text: string): number | undefined {
     }
   }
   return undefined;
-}
-
-/** Ports of 127.0.0.1 that are free now, all different. */
-export async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, () => {
-      const server = createServer();
-      return new Promise<typeof server>((resolve, reject) => {
-        server.once('error', reject).listen(0, '127.0.0.1', () => resolve(server));
-      });
-    }),
-  );
-  const ports = servers.map((s) => (s.address() as { port: number }).port);
-  await Promise.all(servers.map((s) => new Promise((resolve) => s.close(resolve))));
-  return ports;
 }
 
 export interface Answer {

@@ -1,8 +1,6 @@
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -11,6 +9,7 @@ import { bootstrapYaml, caSecret, envoyBootstrap, tokenSecret } from '../../../s
 import { drainBootstrap } from '../../../src/deploy/drain.ts';
 import type { EnvoyJson } from '../../../src/deploy/static-resources.ts';
 import { envoyPath } from '../envoy.ts';
+import { freePort } from '../ports.ts';
 import { deltaServer } from './delta-server.ts';
 
 const run = promisify(execFile);
@@ -37,14 +36,6 @@ function file(name: string, content: string): string {
   const path = join(folder, name);
   writeFileSync(path, content);
   return path;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 function start(name: string, bootstrap: EnvoyJson): ChildProcess {

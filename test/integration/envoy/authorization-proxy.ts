@@ -16,7 +16,8 @@ import { type ScopeSecurity, policyFilters, scopeFilterConfigs } from '../../../
 import { type ConfigListenerFilter, type FilterChain, any, encode } from '../../../src/xds/proto/index.ts';
 import { networkRbacFilters } from '../../../src/xds/translate/network-rbac.ts';
 import { envoyPath } from '../envoy.ts';
-import { eventually, freePorts } from '../local.ts';
+import { eventually } from '../local.ts';
+import { freePorts } from '../ports.ts';
 import { type Asked, type HttpCall as Request, callWaypoint, echoed } from '../waypoint-client.ts';
 
 const mesh: Mesh = { ...defaultMesh, trustDomainAliases: ['old.domain'] };

@@ -2,7 +2,8 @@
 import { type Server, createServer } from 'node:http';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Backend, type SliceFields, gatewayOf, objectOf, routeOf, ruleOf, sliceOf, startBackend } from '../backend.ts';
-import { type LocalGateway, call, echoOf, eventually, freePorts, startLocalGateway } from '../local.ts';
+import { type LocalGateway, call, echoOf, eventually, startLocalGateway } from '../local.ts';
+import { freePorts } from '../ports.ts';
 
 let gateway: LocalGateway;
 let pods: readonly [Backend, Backend, Backend];

@@ -8,8 +8,9 @@ import { createCertificate } from '../../../src/cmd/xds-certificate.ts';
 import { type Backend, gatewayOf, routeOf, serviceOf, startBackend } from '../backend.ts';
 import { caMapOf } from '../certificates.ts';
 import { pickerService, podOf, poolOf, poolRef } from '../inference.ts';
-import { type Answer, type LocalGateway, call, callH2c, echoOf, eventually, freePorts, startLocalGateway } from '../local.ts';
+import { type Answer, type LocalGateway, call, callH2c, echoOf, eventually, startLocalGateway } from '../local.ts';
 import { type Picker, destinationHeader, selectionHeader, servedHeader, startPicker } from '../picker.ts';
+import { freePorts } from '../ports.ts';
 
 const addresses = ['127.0.0.11', '127.0.0.12', '127.0.0.13'] as const;
 const [first, second, third] = addresses;

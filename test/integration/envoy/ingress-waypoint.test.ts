@@ -1,7 +1,8 @@
 /** An ingress in the mesh: what goes to a Service that wants it leaves for the Service's own address, where ztunnel takes it to the waypoint. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Backend, gatewayOf, objectOf, routeOf, sliceOf, startBackend } from '../backend.ts';
-import { type LocalGateway, call, echoOf, eventually, freePorts, problemsDuring, startLocalGateway } from '../local.ts';
+import { type LocalGateway, call, echoOf, eventually, problemsDuring, startLocalGateway } from '../local.ts';
+import { freePorts } from '../ports.ts';
 
 /** Stands for ztunnel: what arrives there was sent to the Service's address. */
 const vip = '127.0.77.1';

@@ -2,7 +2,8 @@
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Backend, gatewayOf, routeOf, ruleOf, serviceOf, startBackend } from '../backend.ts';
-import { type Call, type LocalGateway, call, echoOf, eventually, freePorts, startLocalGateway } from '../local.ts';
+import { type Call, type LocalGateway, call, echoOf, eventually, startLocalGateway } from '../local.ts';
+import { freePorts } from '../ports.ts';
 
 let gateway: LocalGateway;
 let one: Backend;

@@ -7,7 +7,8 @@ import { type Local, runLocal } from '../../../src/cmd/local.ts';
 import { createLogger } from '../../../src/cmd/log.ts';
 import { gatewayOf, routeOf, ruleOf, serviceOf } from '../backend.ts';
 import { envoyPath } from '../envoy.ts';
-import { call, echoOf, eventually, freePorts } from '../local.ts';
+import { call, echoOf, eventually } from '../local.ts';
+import { freePorts } from '../ports.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'kgateway-run-local-'));
 const printed: string[] = [];

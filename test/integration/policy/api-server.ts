@@ -1,10 +1,10 @@
 // A real etcd and kube-apiserver, for what only they can judge: structural schemas and CEL rules.
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { homedir, tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { Agent, request } from 'undici';
+import { freePort } from '../ports.ts';
 
 /** Path of a program: on PATH, or built by test/lab into its cache. */
 function program(name: string): string | undefined {
@@ -27,14 +27,6 @@ export interface ApiServer extends AsyncDisposable {
   /** Path of a kubeconfig that may do everything. */
   readonly kubeconfig: string;
   readonly call: (method: 'GET' | 'POST' | 'PATCH' | 'DELETE', path: string, body?: unknown) => Promise<Answer>;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 async function stop(child: ChildProcess): Promise<void> {

@@ -1,11 +1,12 @@
 import { afterEach, expect, test } from 'vitest';
+import { freePort } from '../ports.ts';
 import { Graph, source } from '../../../src/krt/index.ts';
 import { rejectionKey, TypeUrl, xdsResourceKey } from '../../../src/xds/resource.ts';
 import type { ConnectedProxy, Rejection, XdsResource } from '../../../src/xds/resource.ts';
 import { startXdsServer } from '../../../src/xds/server.ts';
 import type { XdsServer } from '../../../src/xds/server.ts';
 import { createResourceStore } from '../../../src/xds/store.ts';
-import { backend, cluster, endpoints, freePort, get, host, listener, listens, scope, startEnvoy, traffic, until } from './proxy.ts';
+import { backend, cluster, endpoints, get, host, listener, listens, scope, startEnvoy, traffic, until } from './proxy.ts';
 
 const used: AsyncDisposable[] = [];
 afterEach(async () => {
