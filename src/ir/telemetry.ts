@@ -18,33 +18,6 @@ export const istioMetrics = {
 
 export type IstioMetric = keyof typeof istioMetrics;
 
-/** Labels that every metric has, in the order in which they are shown. */
-export const istioLabels = [
-  'reporter',
-  'source_workload',
-  'source_workload_namespace',
-  'source_principal',
-  'source_app',
-  'source_canonical_service',
-  'source_canonical_revision',
-  'source_cluster',
-  'destination_workload',
-  'destination_workload_namespace',
-  'destination_app',
-  'destination_canonical_service',
-  'destination_canonical_revision',
-  'destination_cluster',
-  'destination_service',
-  'destination_service_name',
-  'destination_service_namespace',
-  'request_protocol',
-  'response_flags',
-  'connection_security_policy',
-] as const;
-
-/** Those of requests. */
-export const istioRequestLabels = ['response_code', 'grpc_response_status'] as const;
-
 /** One access log. */
 export interface AccessLog {
   /** A file of the proxy: `/dev/stdout`. */
@@ -59,13 +32,13 @@ export interface AccessLog {
 export interface WaypointTelemetry {
   /** Metrics that are left out. */
   readonly disabled: readonly IstioMetric[];
-  /** Labels that are left out, by metric. */
-  readonly removedLabels: Readonly<Partial<Record<IstioMetric, readonly string[]>>>;
+  /** By metric and label: the CEL expression that it takes its value from; null: the label is left out. */
+  readonly labels: Readonly<Partial<Record<IstioMetric, Readonly<Record<string, string | null>>>>>;
   readonly accessLogs: readonly AccessLog[];
 }
 
 /** Nothing written; all metrics but those of sizes: they cost a request half as much as the rest (docs/decisions/0008-istio-metrics.md). */
-export const defaultTelemetry: WaypointTelemetry = { disabled: ['REQUEST_SIZE', 'RESPONSE_SIZE'], removedLabels: {}, accessLogs: [] };
+export const defaultTelemetry: WaypointTelemetry = { disabled: ['REQUEST_SIZE', 'RESPONSE_SIZE'], labels: {}, accessLogs: [] };
 
 /** Where the facts about a service stand in the metadata of clusters, virtual hosts and endpoints. */
 export const serviceMetadata = 'io.kgateway';

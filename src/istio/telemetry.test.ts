@@ -23,7 +23,7 @@ function held(...all: readonly Telemetry[]) {
 const logs = (filter: string) => ({ accessLogging: [{ filter: { expression: filter } }] });
 
 test('without any, all metrics but those of sizes, and no access log', () => {
-  expect(held()).toEqual({ disabled: ['REQUEST_SIZE', 'RESPONSE_SIZE'], removedLabels: {}, accessLogs: [], holding: [] });
+  expect(held()).toEqual({ disabled: ['REQUEST_SIZE', 'RESPONSE_SIZE'], labels: {}, accessLogs: [], holding: [] });
 });
 
 test('the nearest access logging wins whole: root namespace, namespace, class, Gateway; of two alike the older', () => {
@@ -53,19 +53,30 @@ test('those of other namespaces, Gateways and workloads do not hold', () => {
 test('overrides of metrics add up, and the nearer one may take back', () => {
   const root = telemetry('root', 'istio-system', {
     metrics: [
-      { overrides: [{ match: { metric: 'ALL_METRICS' }, disabled: true }, { tagOverrides: { source_app: { operation: 'REMOVE' } } }] },
+      {
+        overrides: [
+          { match: { metric: 'ALL_METRICS' }, disabled: true },
+          { tagOverrides: { source_app: { operation: 'REMOVE' }, host: { value: 'request.host' } } },
+        ],
+      },
     ],
   });
   const near = telemetry('near', 'demo', {
     metrics: [
       { overrides: [{ match: { metric: 'REQUEST_COUNT' }, disabled: false, tagOverrides: { response_flags: { operation: 'REMOVE' } } }] },
       { overrides: [{ match: { metric: 'REQUEST_DURATION', mode: 'CLIENT' }, disabled: false }] },
+      {
+        overrides: [
+          { match: { metric: 'TCP_SENT_BYTES' }, tagOverrides: { host: { operation: 'UPSERT', value: 'string(destination.port)' } } },
+        ],
+      },
     ],
   });
   const found = held(near, root);
   expect(found.disabled).not.toContain('REQUEST_COUNT');
   expect(found.disabled).toContain('REQUEST_DURATION');
-  expect(found.removedLabels.REQUEST_COUNT).toEqual(['response_flags', 'source_app']);
+  expect(found.labels.REQUEST_COUNT).toEqual({ response_flags: null, source_app: null, host: 'request.host' });
+  expect(found.labels.TCP_SENT_BYTES).toEqual({ source_app: null, host: 'destination.port' });
 });
 
 test('metrics of sizes are there when one asks for them', () => {
@@ -82,7 +93,12 @@ test.each<[Telemetry['spec'], string]>([
   [{ metrics: [{ providers: [{ name: 'stackdriver' }] }] }, 'spec.metrics[0].providers'],
   [{ metrics: [{ reportingInterval: '5s' }] }, 'spec.metrics[0].reportingInterval'],
   [{ metrics: [{ overrides: [{ match: { customMetric: 'mine' } }] }] }, 'spec.metrics[0].overrides[0].match'],
-  [{ metrics: [{ overrides: [{ tagOverrides: { x: { value: 'request.host' } } }] }] }, 'spec.metrics[0].overrides[0].tagOverrides[x]'],
+  [
+    { metrics: [{ overrides: [{ tagOverrides: { x: { value: 'request.host | "x"' } } }] }] },
+    'spec.metrics[0].overrides[0].tagOverrides[x]',
+  ],
+  [{ metrics: [{ overrides: [{ tagOverrides: { x: { operation: 'UPSERT' } } }] }] }, 'spec.metrics[0].overrides[0].tagOverrides[x]'],
+  [{ metrics: [{ overrides: [{ tagOverrides: { 'a.b': { value: '"c"' } } }] }] }, 'spec.metrics[0].overrides[0].tagOverrides[a.b]'],
   [{ targetRefs: [{ kind: 'Service', name: 'echo' }] }, 'spec.targetRefs[0]'],
 ])('%j is said to be left out', (spec, field) => {
   expect(parseTelemetry(telemetry('t', 'demo', spec), defaultMesh)?.problems.map((p) => p.field)).toEqual([field]);

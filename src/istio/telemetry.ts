@@ -8,15 +8,7 @@
 import { formatProblem } from '../ir/format.ts';
 import { type ObjectRef, refKey } from '../ir/object-ref.ts';
 import { compareText } from '../ir/precedence.ts';
-import {
-  type AccessLog,
-  type IstioMetric,
-  type WaypointTelemetry,
-  defaultTelemetry,
-  istioLabels,
-  istioMetrics,
-  istioRequestLabels,
-} from '../ir/telemetry.ts';
+import { type AccessLog, type IstioMetric, type WaypointTelemetry, defaultTelemetry, istioMetrics } from '../ir/telemetry.ts';
 import type { Telemetry, TelemetryAccessLogging } from '../kube/types/istio-telemetry.ts';
 import { defaultFields, defaultFormat } from './access-log-format.ts';
 import { celProblem } from './cel.ts';
@@ -44,11 +36,13 @@ interface AccessLogging {
 interface MetricOverride {
   readonly metrics: readonly IstioMetric[];
   readonly disabled?: boolean;
-  readonly removed: readonly string[];
+  /** Changes of labels, as in `WaypointTelemetry`. */
+  readonly labels: Readonly<Record<string, string | null>>;
 }
 
 const allMetrics = Object.keys(istioMetrics) as readonly IstioMetric[];
-const labels: ReadonlySet<string> = new Set([...istioLabels, ...istioRequestLabels]);
+/** What Prometheus takes as the name of a label. */
+const labelName = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 /** Reads a Telemetry. Undefined for one with a selector: that is for sidecars and Istio's gateways. */
 export function parseTelemetry(object: Telemetry, mesh: Mesh): ParsedTelemetry | undefined {
@@ -102,14 +96,27 @@ function metricsOf({ providers = [], overrides = [], reportingInterval }: Metric
     const metrics = allMetrics.filter((m) => named === 'ALL_METRICS' || m === named || istioMetrics[m] === named);
     if (metrics.length === 0)
       problems.push({ field: `${at}.match`, message: `${named} is no metric of waypoints; they have ${allMetrics.join(', ')}` });
-    const removed: string[] = [];
+    const labels: Record<string, string | null> = {};
     for (const [label, { operation, value }] of Object.entries(o.tagOverrides ?? {})) {
-      if (operation === 'REMOVE' && labels.has(label)) removed.push(label);
-      else if (operation !== 'REMOVE' || value !== undefined)
-        problems.push({ field: `${at}.tagOverrides[${label}]`, message: 'labels can only be removed (operation: REMOVE)' });
+      const expression = operation === 'REMOVE' ? null : withoutString(value ?? '');
+      const wrong = labelProblem(label, expression);
+      if (wrong === undefined) labels[label] = expression;
+      else problems.push({ field: `${at}.tagOverrides[${label}]`, message: wrong });
     }
-    return metrics.length > 0 ? [{ metrics, removed, ...(o.disabled !== undefined && { disabled: o.disabled }) }] : [];
+    return metrics.length > 0 ? [{ metrics, labels, ...(o.disabled !== undefined && { disabled: o.disabled }) }] : [];
   });
+}
+
+function labelProblem(name: string, expression: string | null): string | undefined {
+  if (!labelName.test(name)) return 'is no name of a label, which has letters, digits and _';
+  if (expression === '') return 'has no value; give one, a CEL expression, or operation: REMOVE';
+  return expression === null ? undefined : celProblem(expression);
+}
+
+/** A label is text in any case; and Envoy has no conversion there. */
+function withoutString(expression: string): string {
+  const inner = /^\s*string\(([\s\S]*)\)\s*$/.exec(expression)?.[1];
+  return inner !== undefined && celProblem(inner) === undefined ? inner : expression;
 }
 
 /** Where a provider writes, and what; undefined for one that does anything else, or whose format Envoy might refuse. */
@@ -160,17 +167,17 @@ export function telemetryOf(
     .map(({ t }) => t);
   const logging = holding.findLast((t) => t.accessLogging !== undefined)?.accessLogging;
   const disabled = new Set(defaultTelemetry.disabled);
-  const removed = new Map<IstioMetric, Set<string>>();
+  const labels: Partial<Record<IstioMetric, Readonly<Record<string, string | null>>>> = {};
   for (const override of holding.flatMap((t) => t.metrics)) {
     for (const metric of override.metrics) {
       if (override.disabled === true) disabled.add(metric);
       if (override.disabled === false) disabled.delete(metric);
-      removed.set(metric, new Set([...(removed.get(metric) ?? []), ...override.removed]));
+      if (Object.keys(override.labels).length > 0) labels[metric] = { ...labels[metric], ...override.labels };
     }
   }
   const telemetry: WaypointTelemetry = {
     disabled: [...disabled].sort(compareText),
-    removedLabels: Object.fromEntries([...removed].flatMap(([m, names]) => (names.size > 0 ? [[m, [...names].sort(compareText)]] : []))),
+    labels,
     accessLogs: accessLogsOf(logging ?? (mesh.accessLog.path === undefined ? [] : [{ disabled: false }]), mesh),
   };
   return { telemetry, holding: holding.map((t) => t.ref) };

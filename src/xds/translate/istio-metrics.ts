@@ -94,7 +94,7 @@ interface TagRules {
   readonly otherwise: Change;
 }
 
-type Change = { readonly is: string } | 'drop stat';
+type Change = { readonly is: string } | 'drop stat' | 'drop tag';
 
 /** What is sent to an address tells of the workload there: with the connection, as no endpoint does. */
 const destination = { workload: 'io.kgateway.destination_workload', namespace: 'io.kgateway.destination_namespace' } as const;
@@ -106,11 +106,16 @@ export function destinationFacts({ workload, namespace }: { readonly workload: s
 
 /** The first of them in metadata, else in filter state. Rules of tags for what is empty would cost every request twice as much. */
 function known(key: string, kinds: readonly string[], states: readonly string[] = []): string {
-  const operators = [
+  return firstOf([
     ...kinds.map((kind) => ({ command: 'METADATA', param: `${kind}:${serviceMetadata}:${key}` })),
-    ...[...states, unknownState].map((name) => ({ command: 'FILTER_STATE', param: `${name}:PLAIN` })),
-  ];
-  return `%COALESCE(${JSON.stringify({ operators })})%`;
+    ...states.map((name) => ({ command: 'FILTER_STATE', param: `${name}:PLAIN` })),
+  ]);
+}
+
+/** The value of the first operator that has one, else `unknown`. A per cent sign inside would end the operator around them. */
+function firstOf(known: readonly { readonly command: string; readonly param: string }[]): string {
+  const operators = [...known, { command: 'FILTER_STATE', param: `${unknownState}:PLAIN` }];
+  return `%COALESCE(${JSON.stringify({ operators }).replaceAll('%', '\\u0025')})%`;
 }
 
 /** Of the service that the request was sent to; where it was sent nowhere, of the one that was asked for. */
@@ -157,13 +162,12 @@ export const httpChainName = 'http';
 export const passedOnPrefix = 'tls|';
 /** The same, where the protocol is found out. */
 export const detectedPrefix = 'detect|';
-const ofConnections: typeof common = [
-  ...common,
-  [
-    'request_protocol',
-    '%FILTER_CHAIN_NAME%',
-    { prefix: { [httpChainName]: 'drop stat', [passedOnPrefix]: 'drop stat', [detectedPrefix]: 'drop stat' }, otherwise: { is: 'tcp' } },
-  ],
+const ofConnections: typeof common = [...common, ['request_protocol', 'tcp']];
+/** Of connections as well, and never seen: those that are told of elsewhere are not counted. No Telemetry can take its name. */
+const chain: (typeof common)[number] = [
+  'chain.',
+  '%FILTER_CHAIN_NAME%',
+  { prefix: { [httpChainName]: 'drop stat', [passedOnPrefix]: 'drop stat', [detectedPrefix]: 'drop stat' }, otherwise: 'drop tag' },
 ];
 
 function ruleMatcher({ prefix, otherwise }: TagRules): Tag['rules'] {
@@ -178,7 +182,8 @@ function ruleMatcher({ prefix, otherwise }: TagRules): Tag['rules'] {
 }
 
 function action(change: Change): { name: string; typed_config: Any } {
-  const config = change === 'drop stat' ? { drop_stat: {} } : { update_tag: { new_tag_value: change.is } };
+  const config =
+    change === 'drop stat' ? { drop_stat: {} } : change === 'drop tag' ? { drop_tag: {} } : { update_tag: { new_tag_value: change.is } };
   return { name: 'change', typed_config: any('envoy.extensions.matching.actions.transform_stat.v3.TransformStat', config) };
 }
 
@@ -233,15 +238,17 @@ export function requestMetrics(telemetry: WaypointTelemetry): readonly AccessLog
 
 /** The loggers of a listener: they hear of every connection when it ends, and tell of those that were no requests. */
 export function connectionLogs(telemetry: WaypointTelemetry): readonly AccessLog[] {
-  return logger(connections, ofConnections, telemetry);
+  return logger(connections, [chain, ...ofConnections], telemetry);
 }
 
 function logger(measured: readonly Measured[], labels: typeof common, telemetry: WaypointTelemetry): readonly AccessLog[] {
   const wanted = measured.filter((m) => !telemetry.disabled.includes(m.metric));
   if (wanted.length === 0) return [];
   const stat = ({ metric, labels: its }: Measured): Stat => {
-    const removed: readonly string[] = telemetry.removedLabels[metric] ?? [];
-    return { name: istioMetrics[metric], tags: tags(labels.filter(([name]) => its?.includes(name) !== false && !removed.includes(name))) };
+    const changes = Object.entries(telemetry.labels[metric] ?? {});
+    const kept = labels.filter(([name]) => its?.includes(name) !== false && !changes.some(([changed]) => changed === name));
+    const set = changes.flatMap(([name, param]) => (param === null ? [] : [[name, firstOf([{ command: 'CEL', param }])] as const]));
+    return { name: istioMetrics[metric], tags: tags([...kept, ...set]) };
   };
   const counters = wanted.filter((m) => m.unit === undefined);
   const histograms = wanted.filter((m) => m.unit !== undefined);

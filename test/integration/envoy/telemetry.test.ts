@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Backend, startBackend } from '../backend.ts';
 import { type LocalGateway, eventually, startLocalGateway } from '../local.ts';
-import { type WaypointCall, callWaypoint, dial, echoed } from '../waypoint-client.ts';
+import { type WaypointCall, callWaypoint, echoed } from '../waypoint-client.ts';
 import { fileAccessLog, meshConfigMap, waypointGateway, waypointService } from '../waypoint.ts';
 
 let gateway: LocalGateway;
@@ -164,9 +164,14 @@ describe('metrics', () => {
     }
     expect(await counted('istio_tcp_received_bytes_total', wanted)).toBe(5);
     expect(await counted('istio_tcp_sent_bytes_total', wanted)).toBe(5);
-    const requests = await dial(gateway.port(15_088), { address: echo });
-    requests.destroy();
-    expect(await counted('istio_tcp_connections_closed_total', { request_protocol: 'http' })).toBe(0);
+  });
+
+  test('connections of requests are none of those', async () => {
+    const principal = 'spiffe://cluster.local/ns/requests/sa/x';
+    await get('/', { principal });
+    expect(await echoed(gateway.port(15_088), 'hello', { address: echo, port: 25, principal })).toBe('hello');
+    await eventually('a connection is counted', () => counted('istio_tcp_connections_closed_total', { source_principal: principal }));
+    expect(await counted('istio_tcp_connections_closed_total', { source_principal: principal })).toBe(1);
   });
 });
 
@@ -257,6 +262,40 @@ describe('Telemetry', () => {
     await get('/', { principal: 'spiffe://cluster.local/ns/last/sa/x' });
     await eventually('requests are counted', () => counted('istio_requests_total', last));
     expect(await counted('istio_request_duration_milliseconds_count', last)).toBe(0);
+  });
+
+  test('metrics: labels of its own, and of Istio with another value', async () => {
+    const labels: Readonly<Record<string, readonly [expression: string, shown: string]>> = {
+      literal: [`"a)% 'b'"`, "a)% 'b'"],
+      host: ['request.host', 'shop'],
+      path: ["has(request.headers) && request.path.startsWith('/own') ? request.url_path : 'other'", '/own'],
+      status: ['response.code >= 200 && response.code % 100 == 0 ? "round" : "odd"', 'round'],
+      port: ['string(destination.port)', '80'],
+      absent: ["request.headers['x-absent']", 'unknown'],
+      source_app: ["request.headers['x-app'].matches('^[a-z]+$') ? request.headers['x-app'] : 'none'", 'mine'],
+    };
+    const overrides = Object.entries(labels).map(([name, [value]]) => `${name}: { operation: UPSERT, value: ${JSON.stringify(value)} }`);
+    const tcp = 'tagOverrides: { request_protocol: { operation: REMOVE }, mine: { value: request.host } }';
+    await gateway.write(
+      'own.yaml',
+      telemetry(
+        'own',
+        `{ metrics: [{ overrides: [{ match: { metric: REQUEST_COUNT }, tagOverrides: { ${overrides.join(', ')} } }, { match: { metric: TCP_CLOSED_CONNECTIONS }, ${tcp} }] }] }`,
+      ),
+    );
+    const principal = 'spiffe://cluster.local/ns/own/sa/x';
+    const own = async () => {
+      await get('/own?a=b', { principal, headers: { host: 'shop', 'x-app': 'mine' } });
+      return (await series('istio_requests_total')).filter((s) => s.labels['source_principal'] === principal && 'host' in s.labels);
+    };
+    await eventually('labels are there', async () => (await own()).length > 0);
+    expect((await own())[0]?.labels).toMatchObject(Object.fromEntries(Object.entries(labels).map(([name, [, shown]]) => [name, shown])));
+
+    expect(await echoed(gateway.port(15_088), 'hello', { address: echo, port: 25, principal })).toBe('hello');
+    await eventually('the connection is counted', () => counted('istio_tcp_connections_closed_total', { mine: 'unknown' }));
+    expect(await counted('istio_tcp_connections_closed_total', { source_principal: principal })).toBe(1);
+    expect((await series('istio_tcp_connections_closed_total')).some((s) => s.labels['mine'] && s.labels['request_protocol'])).toBe(false);
+    await gateway.remove('own.yaml');
   });
 
   test('what cannot be done is said, and nothing else stops', async () => {
