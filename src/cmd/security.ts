@@ -14,7 +14,7 @@ import type { Authorization } from '../ir/authorization.ts';
 import { type ObjectRef, refKey } from '../ir/object-ref.ts';
 import type { ProxyListener } from '../ir/listener.ts';
 import type { ConditionsReport, StatusReport } from '../ir/report.ts';
-import type { ServicePlace } from '../ir/waypoint.ts';
+import type { ServicePlace, WaypointListener } from '../ir/waypoint.ts';
 import { authorizationStatus } from '../istio/authorization-status.ts';
 import { type Mesh, meshConfigKey, meshConfigMap, parseMesh, trustDomainsOf } from '../istio/mesh.ts';
 import { acceptedCondition } from '../istio/policy.ts';
@@ -28,9 +28,10 @@ import { type GatewayCluster, type PlacesOf, conflictsOf, customPlaces, provider
 import type { Sources } from './sources.ts';
 
 /** The parts of the Gateway API that authorization concerns, with it; and the statuses of its policies. */
-type Changed = 'hostRoutes' | 'listeners' | 'serviceScopes' | 'waypointListeners' | 'clusters' | 'endpoints';
+type Changed = 'hostRoutes' | 'listeners' | 'serviceScopes' | 'clusters' | 'endpoints';
 
 export type Secured = Pick<GatewayApi, Changed> & {
+  readonly waypointListeners: Collection<WaypointListener>;
   readonly clusterUses: Collection<GatewayCluster>;
   readonly policyStatuses: Collection<StatusReport>;
   /** Key sets to fetch. */
@@ -97,9 +98,9 @@ export function secured(
     return holding ? { ...service, ...holding } : service;
   };
   const serviceScopes = map(g, api.serviceScopes, { name: 'AuthorizedServiceScopes' }, authorized);
-  const waypointListeners = map(g, api.waypointListeners, { name: 'AuthorizedWaypointListeners' }, (ctx, listener) => ({
+  const waypointListeners = map(g, api.waypointListeners, { name: 'AuthorizedWaypointListeners' }, (ctx, listener): WaypointListener => ({
     ...listener,
-    ...((listener.hbone || listener.clientCertHeader) && { trustDomains: trustDomainsOf(ctx.fetchOne(mesh, meshKey)) }),
+    trustDomains: trustDomainsOf(ctx.fetchOne(mesh, meshKey)),
     tcp: listener.tcp.map((service) => authorized(ctx, service)),
     ...(listener.workloads && {
       workloads: { ...listener.workloads, places: listener.workloads.places.map((place) => authorized(ctx, place)) },

@@ -26,7 +26,7 @@ export interface Observed {
 export function observed(
   g: Graph,
   sources: Pick<Sources, 'telemetries'>,
-  api: Pick<GatewayApi, 'gateways' | 'waypointListeners'>,
+  api: Pick<GatewayApi, 'gateways'> & Pick<Observed, 'waypointListeners'>,
   mesh: Collection<Mesh>,
 ): Observed {
   const parsed = map(g, sources.telemetries, { name: 'Telemetries' }, (ctx, object) =>

@@ -19,7 +19,7 @@ import type { BoundService } from '../ir/mesh.ts';
 import { isWaypointChain } from '../ir/names.ts';
 import type { SharedCluster, UdpListener } from '../ir/tcp.ts';
 import type { HostRoutes } from '../ir/route.ts';
-import type { ServedWorkload, ServiceScope, WaypointListener } from '../ir/waypoint.ts';
+import type { ServedWorkload, ServiceScope, WaypointListenerOfGateway } from '../ir/waypoint.ts';
 import { type Collection, type Graph, anyOf, flatMap, join, map } from '../krt/index.ts';
 import type { ConfigMap, EndpointSlice, Namespace, Secret, Service } from '../kube/types/core.ts';
 import type { BackendTLSPolicy, Gateway, GatewayClass, ReferenceGrant } from '../kube/types/gateway-api.ts';
@@ -88,7 +88,7 @@ export interface GatewayApi {
   /** By Gateway. */
   readonly clientCertificates: Collection<ClientCertificate>;
   readonly hostRoutes: Collection<HostRoutes>;
-  readonly waypointListeners: Collection<WaypointListener>;
+  readonly waypointListeners: Collection<WaypointListenerOfGateway>;
   readonly serviceScopes: Collection<ServiceScope>;
   /** By `scope|cluster`. */
   readonly undeclaredClusters: Collection<UndeclaredCluster>;

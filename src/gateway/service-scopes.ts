@@ -15,7 +15,7 @@ import { type ObjectRef, refKey } from '../ir/object-ref.ts';
 import { compareText } from '../ir/precedence.ts';
 import type { HostRoutes } from '../ir/route.ts';
 import { passingThrough } from '../ir/tcp.ts';
-import type { ServedWorkload, ServiceRoutes, ServiceScope, TcpService, TlsBranch, WaypointListener } from '../ir/waypoint.ts';
+import type { ServedWorkload, ServiceRoutes, ServiceScope, TcpService, TlsBranch, WaypointListenerOfGateway } from '../ir/waypoint.ts';
 import { isReservedAddress } from '../ir/reserved-address.ts';
 import { type Collection, type Ctx, type Graph, flatMap, group, join, map } from '../krt/index.ts';
 import { serviceCluster } from './service-backend.ts';
@@ -114,7 +114,7 @@ export interface UndeclaredCluster {
 
 export interface WaypointCollections {
   readonly undeclaredClusters: Collection<UndeclaredCluster>;
-  readonly waypointListeners: Collection<WaypointListener>;
+  readonly waypointListeners: Collection<WaypointListenerOfGateway>;
   readonly serviceScopes: Collection<ServiceScope>;
 }
 
@@ -171,7 +171,7 @@ export function serviceScopes(g: Graph, inputs: ServiceScopeInputs): WaypointCol
   const httpByPort = ports.index('http port', (p) => (p.protocol === 'http' ? [`${p.scope}|${p.port}`] : []));
   const tcpByScope = tcp.index('scope', (t) => [t.scope]);
   const workloadsByWaypoint = workloads.index('waypoint', (w) => [w.waypoint]);
-  const listeners = map(g, inputs.gateways, { name: 'WaypointListeners' }, (ctx, view): WaypointListener | undefined => {
+  const listeners = map(g, inputs.gateways, { name: 'WaypointListeners' }, (ctx, view): WaypointListenerOfGateway | undefined => {
     const own = view.listeners.filter((l) => l.chain === waypointChain && l.valid);
     if (own.length === 0 || !view.entrance) return undefined;
     const tcpOrRange = ctx.fetch(tcp, { index: tcpByScope, is: view.key });

@@ -11,3 +11,6 @@ export const trustSecret = 'ROOTCA';
 export function secretFileName(secret: string): string {
   return `${secret}.json`;
 }
+
+/** The trust domains of a mesh: never none, which would be taken for all. */
+export type TrustDomains = readonly [own: string, ...aliases: string[]];

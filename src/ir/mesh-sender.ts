@@ -4,6 +4,7 @@
  *   captured ingress ─> address of a Service that wants it ([ServiceAddress]) ─> its ztunnel ─> waypoint of the Service
  *   waypoint that ends HBONE itself ─> [HboneWorkload] by a tunnel of its own, anything else in plain text
  */
+import type { TrustDomains } from './mesh-identity.ts';
 
 /** Where everybody takes HBONE. */
 export const hbonePort = 15_008;
@@ -25,8 +26,7 @@ export interface CapturedIngress {
 export interface HboneSender {
   readonly by: 'hbone';
   readonly scope: string;
-  /** The mesh's own first. */
-  readonly trustDomains: readonly string[];
+  readonly trustDomains: TrustDomains;
 }
 
 /** A Gateway that takes part in the mesh with what it sends. */

@@ -10,6 +10,7 @@
  */
 import type { Authorization } from './authorization.ts';
 import type { JwtAuthentication } from './jwt.ts';
+import type { TrustDomains } from './mesh-identity.ts';
 import type { ObjectRef } from './object-ref.ts';
 import type { HostRoutes, RouteRule } from './route.ts';
 import type { TcpBackend } from './tcp.ts';
@@ -112,8 +113,8 @@ export interface WaypointListener {
   readonly port: number;
   /** True: the proxy ends HBONE itself. False: ztunnel does, and sends PROXY headers over loopback. */
   readonly hbone: boolean;
-  /** Whose certificates are taken, with `hbone`; the mesh's own first. With `clientCertHeader` as well. */
-  readonly trustDomains?: readonly string[];
+  /** Whose certificates are taken, with `hbone`. */
+  readonly trustDomains: TrustDomains;
   /** Backends are told who the client is by `x-forwarded-client-cert`. */
   readonly clientCertHeader?: true;
   readonly tcp: readonly TcpService[];
@@ -123,3 +124,6 @@ export interface WaypointListener {
   readonly telemetry?: WaypointTelemetry;
   readonly origins: readonly ObjectRef[];
 }
+
+/** As the Gateway says it, which does not know the mesh. */
+export type WaypointListenerOfGateway = Omit<WaypointListener, 'trustDomains'>;

@@ -1,5 +1,6 @@
 /** MeshConfig as security policies need it: ConfigMap `istio` of the root namespace, key `mesh`, with Istio's defaults. */
 import { load } from 'js-yaml';
+import type { TrustDomains } from '../ir/mesh-identity.ts';
 import type { ExtensionProvider, MeshConfig } from '../kube/types/istio-security.ts';
 
 export interface Mesh {
@@ -30,8 +31,8 @@ export const defaultMesh: Mesh = {
 };
 
 /** The trust domains whose certificates are of this mesh, its own first. */
-export function trustDomainsOf({ trustDomain, trustDomainAliases }: Mesh = defaultMesh): readonly string[] {
-  return [...new Set([trustDomain, ...trustDomainAliases])];
+export function trustDomainsOf({ trustDomain, trustDomainAliases }: Mesh = defaultMesh): TrustDomains {
+  return [trustDomain, ...new Set(trustDomainAliases.filter((alias) => alias !== trustDomain))];
 }
 
 /** Name of the ConfigMap, and of the key that holds the MeshConfig. */

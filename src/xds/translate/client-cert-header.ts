@@ -16,7 +16,7 @@ export function clientCertHeader({
   if (!wanted) return [];
   // The ServiceAccount of a waypoint is called like its Gateway.
   const [namespace, account] = scope.split('/');
-  const by = `spiffe://${trustDomains?.[0] ?? 'cluster.local'}/ns/${namespace}/sa/${account}`;
+  const by = `spiffe://${trustDomains[0]}/ns/${namespace}/sa/${account}`;
   const value = `By=${by};URI=%FILTER_STATE(${peerPrincipalState}:PLAIN)%`;
   return [
     {

@@ -6,6 +6,7 @@
  */
 import type { ClientCertificate, Cluster, Endpoint, Endpoints } from '../../ir/backend.ts';
 import type { LocalityPolicy, PlacedPolicy } from '../../ir/locality.ts';
+import type { TrustDomains } from '../../ir/mesh-identity.ts';
 import { type CapturedIngress, type HboneWorkload, type MeshSender, type ServiceAddress, familyOf } from '../../ir/mesh-sender.ts';
 import { tcpPortOfCluster } from '../../ir/names.ts';
 import type { ObjectRef } from '../../ir/object-ref.ts';
@@ -169,7 +170,7 @@ function localizedEndpoints(
 }
 
 /** An address may for a moment be that of two Pods, one of which is gone. */
-function identitiesOf(workloads: readonly HboneWorkload[], trustDomains: readonly string[]): readonly string[] {
+function identitiesOf(workloads: readonly HboneWorkload[], trustDomains: TrustDomains): readonly string[] {
   const all = workloads.flatMap((w) => trustDomains.map((d) => `spiffe://${d}/ns/${w.namespace}/sa/${w.serviceAccount}`));
   return [...new Set(all)].sort(compareText);
 }

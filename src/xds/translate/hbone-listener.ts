@@ -7,6 +7,7 @@
  * The address that a CONNECT asks for, the client's own address and its identity pass over to the inner connection as filter state.
  */
 import { peerPrincipalState } from '../../ir/authorization.ts';
+import type { TrustDomains } from '../../ir/mesh-identity.ts';
 import type { WaypointListener } from '../../ir/waypoint.ts';
 import {
   type Cluster,
@@ -34,7 +35,7 @@ export const connectMetadata = [
 
 /** Everything that a waypoint needs for HBONE. `identity` is the folder with its certificate. */
 export function hboneResources(listener: WaypointListener, binding: Binding, identity: string): readonly XdsResource[] {
-  const { scope, origins, trustDomains = [] } = listener;
+  const { scope, origins, trustDomains } = listener;
   const ofListener = (message: Listener & { readonly name: string }, clusters: readonly string[]): XdsResource =>
     resourceOf(TypeUrl.listener, { scope, origins, name: message.name }, encode('envoy.config.listener.v3.Listener', message), clusters);
   const ofCluster = (name: string, message: Cluster): XdsResource =>
@@ -59,7 +60,7 @@ export function hboneResources(listener: WaypointListener, binding: Binding, ide
 /** The tunnel's filter state, which comes with the inner connection. */
 const identityOfTunnel: ClientIdentity = { filters: [], source: `%FILTER_STATE(${peerPrincipalState}:PLAIN)%` };
 
-function terminateListener(binding: Binding, trustDomains: readonly string[], identity: string): Listener & { readonly name: string } {
+function terminateListener(binding: Binding, trustDomains: TrustDomains, identity: string): Listener & { readonly name: string } {
   return {
     name: terminate,
     address: { socket_address: socketAddress(binding) },

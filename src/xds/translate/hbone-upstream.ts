@@ -8,7 +8,7 @@
  */
 import type { Endpoint } from '../../ir/backend.ts';
 import { hbonePort } from '../../ir/mesh-sender.ts';
-import { identitySecret, secretFileName, trustSecret } from '../../ir/mesh-identity.ts';
+import { type TrustDomains, identitySecret, secretFileName, trustSecret } from '../../ir/mesh-identity.ts';
 import {
   ApiVersion,
   type Cluster,
@@ -57,7 +57,7 @@ const tlsParameters: TlsParameters = {
 };
 
 /** Our certificate, and who is of the mesh: its CAs signed, for one of its trust domains. */
-export function hboneTls(trustDomains: readonly string[], folder: string): CommonTlsContext {
+export function hboneTls(trustDomains: TrustDomains, folder: string): CommonTlsContext {
   const secret = (name: string): SdsSecretConfig => ({
     name,
     sds_config: { path_config_source: { path: `${folder}/${secretFileName(name)}` }, resource_api_version: ApiVersion.V3 },
@@ -80,7 +80,7 @@ export function hboneTls(trustDomains: readonly string[], folder: string): Commo
 
 /** The listener that tunnels, and the cluster that it tunnels through; both are called the same. */
 export function originateResources(
-  trustDomains: readonly string[],
+  trustDomains: TrustDomains,
   folder: string,
 ): { readonly listener: Listener & { readonly name: string }; readonly cluster: Cluster } {
   return {

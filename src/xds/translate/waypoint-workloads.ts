@@ -11,6 +11,7 @@
  * Which addresses there are stands in the matcher of the listener alone: it may change without closing anything, and chains are the same for all Pods of
  * a Deployment. What is not in it never gets to these clusters.
  */
+import type { TrustDomains } from '../../ir/mesh-identity.ts';
 import type { TcpService, WaypointListener, WorkloadGroup } from '../../ir/waypoint.ts';
 import { workloadPlace, workloadTunnelPlace } from '../../ir/waypoint.ts';
 import {
@@ -37,7 +38,7 @@ import { authorizationOf } from './waypoint-tcp.ts';
 type Served = Pick<WaypointListener, 'workloads' | 'trustDomains'>;
 
 /** The chains of all groups: each has those that its ports need. */
-export function workloadChains({ workloads, trustDomains = [] }: Served, identity: ClientIdentity): readonly FilterChain[] {
+export function workloadChains({ workloads, trustDomains }: Served, identity: ClientIdentity): readonly FilterChain[] {
   return (workloads?.groups ?? []).flatMap((group) => {
     const place = placeOf(group, workloads?.places ?? []);
     if (!place) return [];
@@ -89,7 +90,7 @@ function placeOf({ account }: WorkloadGroup, places: readonly TcpService[]): Tcp
   return places.find((p) => p.address === wanted);
 }
 
-function identitiesOf({ namespace, account }: WorkloadGroup, trustDomains: readonly string[]): readonly string[] {
+function identitiesOf({ namespace, account }: WorkloadGroup, trustDomains: TrustDomains): readonly string[] {
   return trustDomains.map((domain) => `spiffe://${domain}/ns/${namespace}/sa/${account}`);
 }
 
