@@ -1,20 +1,22 @@
 /**
  * [WaypointListeners] + Telemetry of Istio -> the same, with what they tell of their traffic; and what the authors are told.
  *
- *   Telemetries ──┐
- *   Mesh ─────────┼─> what holds at a Gateway ─> WaypointListeners, statuses
- *   Gateways ─────┘
+ *   Telemetries ───┐
+ *   Mesh ──────────┼─> what holds at a waypoint, and for some of its services ─> WaypointListeners ─> statuses
+ *   Gateways ──────┤
+ *   ServiceScopes ─┘
  */
 import type { GatewayApi } from '../gateway/collections.ts';
-import type { GatewayView } from '../gateway/gateway.ts';
-import { type ObjectRef, describeRef, refKey } from '../ir/object-ref.ts';
+import { type ObjectRef, refKey } from '../ir/object-ref.ts';
+import { compareText } from '../ir/precedence.ts';
 import type { StatusReport } from '../ir/report.ts';
+import { type ServiceTelemetry, type Told, serviceName } from '../ir/telemetry.ts';
 import type { WaypointListener } from '../ir/waypoint.ts';
 import { type Mesh, defaultMesh } from '../istio/mesh.ts';
 import { acceptedReport, describeProblems } from '../istio/policy.ts';
 import { meshKey } from '../istio/security.ts';
-import { type ParsedTelemetry, parseTelemetry, telemetryOf } from '../istio/telemetry.ts';
-import { type Collection, type Graph, map } from '../krt/index.ts';
+import { type ParsedTelemetry, type TelemetryPlace, isWide, parseTelemetry, telemetryOf } from '../istio/telemetry.ts';
+import { type Collection, type Ctx, type Graph, anyOf, map } from '../krt/index.ts';
 import type { Sources } from './sources.ts';
 
 export interface Observed {
@@ -22,40 +24,84 @@ export interface Observed {
   readonly telemetryStatuses: Collection<StatusReport>;
 }
 
-/** Builds the collections. There are few Telemetries and few waypoints: each waypoint looks at all. */
+/** Builds the collections. There are few Telemetries and few waypoints: each waypoint looks at all; of services at those alone that have one. */
 export function observed(
   g: Graph,
   sources: Pick<Sources, 'telemetries'>,
-  api: Pick<GatewayApi, 'gateways'> & Pick<Observed, 'waypointListeners'>,
+  api: Pick<GatewayApi, 'gateways' | 'serviceScopes'> & Pick<Observed, 'waypointListeners'>,
   mesh: Collection<Mesh>,
 ): Observed {
   const parsed = map(g, sources.telemetries, { name: 'Telemetries' }, (ctx, object) =>
     parseTelemetry(object, ctx.fetchOne(mesh, meshKey) ?? defaultMesh),
   );
-  const held = map(g, api.gateways, { name: 'WaypointTelemetries' }, (ctx, view) =>
-    view.waypoint
-      ? { key: view.key, gateway: view.ref, ...telemetryOf(ctx.fetch(parsed), placeOf(view), ctx.fetchOne(mesh, meshKey) ?? defaultMesh) }
-      : undefined,
+  const byService = api.serviceScopes.index('service at a waypoint', (s) => [atWaypoint(s.scope, serviceName(s.origin))]);
+  const byNamespace = anyOf(
+    g,
+    { name: 'ServedNamespaces' },
+    api.serviceScopes.index('namespace', (s) => [atWaypoint(s.scope, s.origin.namespace)]),
   );
-  const byTelemetry = held.index('telemetry', (h) => h.holding.map(refKey));
+  const servesNamespace = (ctx: Ctx, { scope, tcp }: WaypointListener, namespace: string): boolean =>
+    ctx.fetchOne(byNamespace, atWaypoint(scope, namespace)) !== undefined || tcp.some((s) => s.origin.namespace === namespace);
+  const serves = (ctx: Ctx, { scope, tcp }: WaypointListener, name: string): boolean =>
+    ctx.fetch(api.serviceScopes, { index: byService, is: atWaypoint(scope, name) }).length > 0 ||
+    tcp.some((s) => serviceName(s.origin) === name);
+
   const waypointListeners = map(g, api.waypointListeners, { name: 'ObservedWaypointListeners' }, (ctx, listener): WaypointListener => {
-    const found = ctx.fetchOne(held, listener.scope);
-    return found ? { ...listener, telemetry: found.telemetry, origins: [...listener.origins, ...found.holding] } : listener;
+    const view = ctx.fetchOne(api.gateways, listener.scope);
+    if (!view) return listener;
+    const all = ctx.fetch(parsed);
+    const meshConfig = ctx.fetchOne(mesh, meshKey) ?? defaultMesh;
+    const holding = new Map<string, ObjectRef>();
+    const toldAt = (place: Partial<TelemetryPlace>): Told => {
+      const found = telemetryOf(all, { gateway: view.ref, gatewayClass: view.className, ...place }, meshConfig);
+      for (const ref of found.holding) holding.set(refKey(ref), ref);
+      return found.told;
+    };
+    const ofWaypoint = toldAt({});
+    const { namespaces, services } = placesWithOwn(all);
+    const ofNamespaces = namespaces
+      .filter((n) => n !== view.ref.namespace && n !== meshConfig.rootNamespace && servesNamespace(ctx, listener, n))
+      .map((namespace): ServiceTelemetry => ({ namespace, ...toldAt({ serviceNamespace: namespace }) }));
+    const ofServices = services
+      .filter((service) => serves(ctx, listener, serviceName(service)))
+      .map((ref): ServiceTelemetry => {
+        const { namespace } = ref;
+        const place = { serviceNamespace: namespace, [ref.kind === 'Service' ? 'services' : 'serviceEntries']: [ref] };
+        return { namespace, service: serviceName(ref), ...toldAt(place) };
+      });
+    return {
+      ...listener,
+      telemetry: { ...ofWaypoint, services: [...ofNamespaces, ...ofServices] },
+      origins: [...listener.origins, ...holding.values()],
+    };
   });
+  const byTelemetry = waypointListeners.index('telemetry', (l) => l.origins.filter((o) => o.kind === 'Telemetry').map(refKey));
   const key = (r: StatusReport): string => refKey(r.object);
   const telemetryStatuses = map(g, parsed, { name: 'TelemetryStatuses', key }, (ctx, telemetry): StatusReport => {
-    const waypoints = ctx.fetch(held, { index: byTelemetry, is: refKey(telemetry.ref) }).map((h) => h.gateway);
-    return statusOf(telemetry, waypoints);
+    const waypoints = ctx.fetch(waypointListeners, { index: byTelemetry, is: refKey(telemetry.ref) }).map((l) => l.scope);
+    return statusOf(telemetry, waypoints.sort(compareText));
   });
   return { waypointListeners, telemetryStatuses };
 }
 
-function placeOf({ ref, className }: GatewayView) {
-  return { gateway: ref, gatewayClass: className };
+function atWaypoint(scope: string, what: string): string {
+  return `${scope}|${what}`;
 }
 
-function statusOf(telemetry: ParsedTelemetry, waypoints: readonly ObjectRef[]): StatusReport {
-  const names = waypoints.map((w) => describeRef(w)).join(', ');
+/** The namespaces and services that have Telemetries of their own. */
+function placesWithOwn(all: readonly ParsedTelemetry[]): {
+  readonly namespaces: readonly string[];
+  readonly services: readonly ObjectRef[];
+} {
+  const services = all.flatMap((t) => t.targets).filter(({ kind }) => kind === 'Service' || kind === 'ServiceEntry');
+  return {
+    namespaces: [...new Set(all.filter(isWide).map((t) => t.ref.namespace))].sort(compareText),
+    services: [...new Map(services.map((s) => [refKey(s), s])).values()].sort((a, b) => compareText(refKey(a), refKey(b))),
+  };
+}
+
+function statusOf(telemetry: ParsedTelemetry, waypoints: readonly string[]): StatusReport {
+  const names = waypoints.map((scope) => `Gateway ${scope}`).join(', ');
   if (waypoints.length === 0) return acceptedReport(telemetry, undefined);
   if (telemetry.problems.length === 0)
     return acceptedReport(telemetry, { status: 'True', reason: 'Accepted', message: `holds for ${names}` });

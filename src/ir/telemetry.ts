@@ -3,6 +3,7 @@
  *
  *   [Telemetry]* of a waypoint + MeshConfig -> WaypointTelemetry: metrics, access logs -> its listener
  */
+import type { ObjectRef } from './object-ref.ts';
 
 /** Metrics of Istio, by the names that Telemetry has for them. Those of TCP are told at the end of a connection. */
 export const istioMetrics = {
@@ -28,8 +29,8 @@ export interface AccessLog {
   readonly filter?: string;
 }
 
-/** What holds at one waypoint. */
-export interface WaypointTelemetry {
+/** What is told of traffic. */
+export interface Told {
   /** Metrics that are left out. */
   readonly disabled: readonly IstioMetric[];
   /** By metric and label: the CEL expression that it takes its value from; null: the label is left out. */
@@ -37,8 +38,31 @@ export interface WaypointTelemetry {
   readonly accessLogs: readonly AccessLog[];
 }
 
+/** What holds at one waypoint. */
+export interface WaypointTelemetry extends Told {
+  /** Of some of its services it tells otherwise. */
+  readonly services: readonly ServiceTelemetry[];
+}
+
+/** In place of what holds at the waypoint. */
+export interface ServiceTelemetry extends Told {
+  readonly namespace: string;
+  /** The `serviceName` of one; absent: all of the namespace that have nothing of their own. */
+  readonly service?: string;
+}
+
+/** What a Service or ServiceEntry is called in `ServiceTelemetry`, and in metadata. */
+export function serviceName({ kind, namespace, name }: ObjectRef): string {
+  return `${kind}/${namespace}/${name}`;
+}
+
 /** Nothing written; all metrics but those of sizes: they cost a request half as much as the rest (docs/decisions/0008-istio-metrics.md). */
-export const defaultTelemetry: WaypointTelemetry = { disabled: ['REQUEST_SIZE', 'RESPONSE_SIZE'], labels: {}, accessLogs: [] };
+export const defaultTelemetry: WaypointTelemetry = {
+  disabled: ['REQUEST_SIZE', 'RESPONSE_SIZE'],
+  labels: {},
+  accessLogs: [],
+  services: [],
+};
 
 /** Where the facts about a service stand in the metadata of clusters, virtual hosts and endpoints. */
 export const serviceMetadata = 'io.kgateway';

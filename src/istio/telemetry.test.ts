@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Telemetry } from '../kube/types/istio-telemetry.ts';
 import { defaultMesh } from './mesh.ts';
-import { parseTelemetry, telemetryOf } from './telemetry.ts';
+import { type TelemetryPlace, parseTelemetry, telemetryOf } from './telemetry.ts';
 
 const place = { gateway: { namespace: 'demo', name: 'wp' }, gatewayClass: 'kgateway-waypoint' };
 const gateway = { group: 'gateway.networking.k8s.io', kind: 'Gateway', name: 'wp' };
@@ -15,9 +15,13 @@ const telemetry = (name: string, namespace: string, spec: Telemetry['spec'], cre
 });
 
 function held(...all: readonly Telemetry[]) {
+  return heldAt(place, ...all);
+}
+
+function heldAt(at: TelemetryPlace, ...all: readonly Telemetry[]) {
   const parsed = all.flatMap((t) => parseTelemetry(t, defaultMesh) ?? []);
-  const { telemetry: found, holding } = telemetryOf(parsed, place, defaultMesh);
-  return { ...found, holding: holding.map((h) => h.name) };
+  const { told, holding } = telemetryOf(parsed, at, defaultMesh);
+  return { ...told, holding: holding.map((h) => h.name) };
 }
 
 const logs = (filter: string) => ({ accessLogging: [{ filter: { expression: filter } }] });
@@ -48,6 +52,27 @@ test('those of other namespaces, Gateways and workloads do not hold', () => {
     telemetry('service', 'demo', { targetRefs: [{ kind: 'Service', name: 'echo' }], ...logs('true') }),
   ];
   expect(held(...others)).toMatchObject({ accessLogs: [], holding: [] });
+});
+
+test('of a service: its namespace is nearer than that of the waypoint, the waypoint itself nearer, the service nearest', () => {
+  const service = { namespace: 'shop', name: 'cart' };
+  const entry = { namespace: 'shop', name: 'bank' };
+  const all = [
+    telemetry('entry', 'shop', {
+      targetRefs: [{ group: 'networking.istio.io', kind: 'ServiceEntry', name: 'bank' }],
+      ...logs('response.code == 5'),
+    }),
+    telemetry('service', 'shop', { targetRefs: [{ kind: 'Service', name: 'cart' }], ...logs('response.code == 4') }),
+    telemetry('wp', 'demo', { targetRefs: [gateway], ...logs('response.code == 3') }),
+    telemetry('its', 'shop', logs('response.code == 2')),
+    telemetry('ns', 'demo', logs('response.code == 1')),
+  ];
+  const at = (more: Partial<TelemetryPlace>) => heldAt({ ...place, ...more }, ...all).holding;
+  expect(at({})).toEqual(['ns', 'wp']);
+  expect(at({ serviceNamespace: 'shop' })).toEqual(['ns', 'its', 'wp']);
+  expect(at({ serviceNamespace: 'shop', services: [service] })).toEqual(['ns', 'its', 'wp', 'service']);
+  expect(at({ serviceNamespace: 'shop', serviceEntries: [entry] })).toEqual(['ns', 'its', 'wp', 'entry']);
+  expect(at({ serviceNamespace: 'shop', services: [entry] })).toEqual(['ns', 'its', 'wp']);
 });
 
 test('overrides of metrics add up, and the nearer one may take back', () => {
@@ -99,7 +124,7 @@ test.each<[Telemetry['spec'], string]>([
   ],
   [{ metrics: [{ overrides: [{ tagOverrides: { x: { operation: 'UPSERT' } } }] }] }, 'spec.metrics[0].overrides[0].tagOverrides[x]'],
   [{ metrics: [{ overrides: [{ tagOverrides: { 'a.b': { value: '"c"' } } }] }] }, 'spec.metrics[0].overrides[0].tagOverrides[a.b]'],
-  [{ targetRefs: [{ kind: 'Service', name: 'echo' }] }, 'spec.targetRefs[0]'],
+  [{ targetRefs: [{ kind: 'Deployment', name: 'echo' }] }, 'spec.targetRefs[0]'],
 ])('%j is said to be left out', (spec, field) => {
   expect(parseTelemetry(telemetry('t', 'demo', spec), defaultMesh)?.problems.map((p) => p.field)).toEqual([field]);
 });

@@ -1,6 +1,6 @@
 /**
- *   MeshConfig, Telemetry of the root namespace, of the namespace of the waypoint, of its class, of itself: the later wins
- *                                                └─> telemetryOf(waypoint) -> WaypointTelemetry
+ *   MeshConfig, Telemetry of the root namespace, of the namespace of the waypoint, of that of the service, of the class, of the waypoint, of the
+ *   service: the later wins                      └─> telemetryOf(place) -> Told
  *
  * Access logging is replaced whole by the next that says anything of it; overrides of metrics add up. (Istio: Telemetry API, "Scope, Inheritance,
  * and Overrides".) What is not supported is reported and left out; nothing else stops.
@@ -8,7 +8,7 @@
 import { formatProblem } from '../ir/format.ts';
 import { type ObjectRef, refKey } from '../ir/object-ref.ts';
 import { compareText } from '../ir/precedence.ts';
-import { type AccessLog, type IstioMetric, type WaypointTelemetry, defaultTelemetry, istioMetrics } from '../ir/telemetry.ts';
+import { type AccessLog, type IstioMetric, type Told, defaultTelemetry, istioMetrics } from '../ir/telemetry.ts';
 import type { Telemetry, TelemetryAccessLogging } from '../kube/types/istio-telemetry.ts';
 import { defaultFields, defaultFormat } from './access-log-format.ts';
 import { celProblem } from './cel.ts';
@@ -36,7 +36,7 @@ interface AccessLogging {
 interface MetricOverride {
   readonly metrics: readonly IstioMetric[];
   readonly disabled?: boolean;
-  /** Changes of labels, as in `WaypointTelemetry`. */
+  /** Changes of labels, as in `Told`. */
   readonly labels: Readonly<Record<string, string | null>>;
 }
 
@@ -50,15 +50,11 @@ export function parseTelemetry(object: Telemetry, mesh: Mesh): ParsedTelemetry |
   if (spec.selector && !spec.targetRefs?.length) return undefined;
   const { targets, problems } = parseTargets(spec, metadata, mesh.rootNamespace);
   const found: PolicyProblem[] = [...problems];
-  targets.forEach((t, i) => {
-    if (t.kind !== 'Gateway' && t.kind !== 'GatewayClass')
-      found.push({ field: `spec.targetRefs[${i}]`, message: `holds for whole waypoints only, not for a ${t.kind}; target the Gateway` });
-  });
   if (spec.tracing?.length) found.push({ field: 'spec.tracing', message: 'is not supported; remove it' });
   const accessLogging = spec.accessLogging?.flatMap((a, i) => accessLoggingOf(a, `spec.accessLogging[${i}]`, mesh, found));
   return {
     ...policyObject('telemetry.istio.io', 'Telemetry', metadata),
-    targets: targets.filter((t) => t.kind === 'Gateway' || t.kind === 'GatewayClass'),
+    targets,
     ...(accessLogging && { accessLogging }),
     metrics: (spec.metrics ?? []).flatMap((m, i) => metricsOf(m, `spec.metrics[${i}]`, found)),
     problems: found,
@@ -141,23 +137,34 @@ function isFormat(text: string): boolean {
 }
 
 /** Whether it holds at a waypoint, and how near: the smaller the further. Undefined: it does not. */
-function rankOf(t: ParsedTelemetry, place: PolicyPlace, mesh: Mesh): number | undefined {
+function rankOf(t: ParsedTelemetry, place: TelemetryPlace, mesh: Mesh): number | undefined {
   if (t.targets.length > 0) {
     const keys = targetKeysOf(place);
     const ranks = t.targets.map((target) => keys.indexOf(refKey(target))).filter((i) => i >= 0);
-    return ranks.length > 0 ? 2 + Math.max(...ranks) : undefined;
+    return ranks.length > 0 ? 3 + Math.max(...ranks) : undefined;
   }
-  if (t.problems.some((p) => p.field.startsWith('spec.target'))) return undefined;
-  if (t.ref.namespace === place.gateway.namespace && t.ref.namespace !== mesh.rootNamespace) return 1;
-  return t.ref.namespace === mesh.rootNamespace ? 0 : undefined;
+  if (!isWide(t)) return undefined;
+  if (t.ref.namespace === mesh.rootNamespace) return 0;
+  const rank = [place.gateway.namespace, place.serviceNamespace].lastIndexOf(t.ref.namespace);
+  return rank < 0 ? undefined : 1 + rank;
 }
 
-/** What holds at a waypoint, of any Telemetry; and which of them do. Of two as near as each other, the older one wins. */
+/** Whether it holds for all of its namespace: one whose targets cannot be read holds for nothing. */
+export function isWide({ targets, problems }: ParsedTelemetry): boolean {
+  return targets.length === 0 && !problems.some((p) => p.field.startsWith('spec.target'));
+}
+
+/** Where traffic passes; that of a service counts as of its namespace too. */
+export interface TelemetryPlace extends PolicyPlace {
+  readonly serviceNamespace?: string;
+}
+
+/** What holds at a place, of any Telemetry; and which of them do. Of two as near as each other, the older one wins. */
 export function telemetryOf(
   all: readonly ParsedTelemetry[],
-  place: PolicyPlace,
+  place: TelemetryPlace,
   mesh: Mesh,
-): { readonly telemetry: WaypointTelemetry; readonly holding: readonly ObjectRef[] } {
+): { readonly told: Told; readonly holding: readonly ObjectRef[] } {
   const holding = all
     .flatMap((t) => {
       const rank = rankOf(t, place, mesh);
@@ -175,12 +182,12 @@ export function telemetryOf(
       if (Object.keys(override.labels).length > 0) labels[metric] = { ...labels[metric], ...override.labels };
     }
   }
-  const telemetry: WaypointTelemetry = {
+  const told: Told = {
     disabled: [...disabled].sort(compareText),
     labels,
     accessLogs: accessLogsOf(logging ?? (mesh.accessLog.path === undefined ? [] : [{ disabled: false }]), mesh),
   };
-  return { telemetry, holding: holding.map((t) => t.ref) };
+  return { told, holding: holding.map((t) => t.ref) };
 }
 
 /** One log a path; one that is disabled takes back those before it with the same provider. */

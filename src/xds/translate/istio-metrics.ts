@@ -9,7 +9,7 @@
  * Their names come without the prefix `envoy_` only where the bootstrap has registered the name space (docs/decisions/0008-istio-metrics.md).
  */
 import { peerPrincipalState } from '../../ir/authorization.ts';
-import { type IstioMetric, type WaypointTelemetry, istioMetrics, serviceMetadata } from '../../ir/telemetry.ts';
+import { type IstioMetric, type Told, type WaypointTelemetry, istioMetrics, serviceMetadata } from '../../ir/telemetry.ts';
 import {
   type AccessLog,
   type AccessLoggersStatsConfig_Stat as Stat,
@@ -19,6 +19,7 @@ import {
   AccessLoggersStatsConfig_Histogram_Unit as Unit,
   any,
 } from '../proto/index.ts';
+import { loggersOf } from './service-telemetry.ts';
 
 /** The name space that Envoy shows without a prefix. */
 const nameSpace = 'wasmcustom';
@@ -232,16 +233,16 @@ const connections: readonly Measured[] = [
 ];
 
 /** The logger of the HTTP connection manager. None when all metrics are left out. */
-export function requestMetrics(telemetry: WaypointTelemetry): readonly AccessLog[] {
-  return logger(requests, ofRequests, telemetry);
+export function requestMetrics(told: Told): readonly AccessLog[] {
+  return logger(requests, ofRequests, told);
 }
 
 /** The loggers of a listener: they hear of every connection when it ends, and tell of those that were no requests. */
 export function connectionLogs(telemetry: WaypointTelemetry): readonly AccessLog[] {
-  return logger(connections, [chain, ...ofConnections], telemetry);
+  return loggersOf(telemetry, 'connections', (told) => logger(connections, [chain, ...ofConnections], told));
 }
 
-function logger(measured: readonly Measured[], labels: typeof common, telemetry: WaypointTelemetry): readonly AccessLog[] {
+function logger(measured: readonly Measured[], labels: typeof common, telemetry: Told): readonly AccessLog[] {
   const wanted = measured.filter((m) => !telemetry.disabled.includes(m.metric));
   if (wanted.length === 0) return [];
   const stat = ({ metric, labels: its }: Measured): Stat => {

@@ -1,7 +1,7 @@
 /** What metrics say about a service, as metadata of clusters, virtual hosts and endpoints: istio-metrics.ts reads it there. */
 import type { Cluster } from '../../ir/backend.ts';
 import { hostOfServiceChain, partsOfCluster } from '../../ir/names.ts';
-import { serviceMetadata } from '../../ir/telemetry.ts';
+import { serviceMetadata, serviceName } from '../../ir/telemetry.ts';
 import type { ServiceRoutes, ServiceScope } from '../../ir/waypoint.ts';
 import type { Metadata } from '../proto/index.ts';
 
@@ -23,8 +23,9 @@ export function endpointFacts(workload: string): Metadata {
 }
 
 /** A ServiceEntry is called by its host, as by Istio. */
-function service(host: string, { kind, namespace, name }: Cluster['origin']): Metadata {
-  return facts({ host, name: kind === 'Service' ? name : host, namespace });
+function service(host: string, origin: Cluster['origin']): Metadata {
+  const { kind, namespace, name } = origin;
+  return facts({ host, name: kind === 'Service' ? name : host, namespace, object: serviceName(origin) });
 }
 
 function facts(values: Readonly<Record<string, string>>): Metadata {

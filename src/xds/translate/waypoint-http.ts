@@ -7,6 +7,7 @@ import { clientCertHeader } from './client-cert-header.ts';
 import { requestMetrics } from './istio-metrics.ts';
 import { connectionManager, managerFilter } from './listener.ts';
 import { destinationScopeKey, serviceScopedRoutes } from './service-scope-key.ts';
+import { loggersOf } from './service-telemetry.ts';
 
 /** What the HTTP filters of all chains of a waypoint have in common. */
 export interface WaypointHttp {
@@ -34,6 +35,6 @@ export function waypointHttpFilter(
     xff_num_trusted_hops: 1,
     // A port in the authority would be the one that is dialled.
     ...(onward !== undefined && { strip_any_host_port: true }),
-    access_log: [...requestMetrics(telemetry), ...telemetry.accessLogs.map(fileAccessLog)],
+    access_log: loggersOf(telemetry, 'requests', (told) => [...requestMetrics(told), ...told.accessLogs.map(fileAccessLog)]),
   });
 }

@@ -1,11 +1,12 @@
 /** What a waypoint tells about its traffic: Istio's metrics by name and label, and what Telemetry changes of them. */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { type Server, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Backend, startBackend } from '../backend.ts';
 import { type LocalGateway, eventually, startLocalGateway } from '../local.ts';
+import { conditionOf, linesOf, seriesOf, telemetry } from '../telemetry.ts';
 import { type WaypointCall, callWaypoint, echoed } from '../waypoint-client.ts';
 import { fileAccessLog, meshConfigMap, waypointGateway, waypointService } from '../waypoint.ts';
 
@@ -20,22 +21,7 @@ function get(path: string, call: Partial<WaypointCall> = {}) {
   return callWaypoint(gateway.port(15_088), path, { address: echo, ...call });
 }
 
-/** Labels and values of the time series with this name. */
-async function series(name: string): Promise<readonly { readonly labels: Record<string, string>; readonly value: number }[]> {
-  const text = await (await fetch(`http://127.0.0.1:${gateway.adminPort}/stats/prometheus?usedonly`)).text();
-  return text.split('\n').flatMap((line) => {
-    const [, found, labels = '', value] = /^(\w+)\{(.*)\} (\S+)$/.exec(line) ?? [];
-    if (found !== name) return [];
-    return [
-      { labels: Object.fromEntries([...labels.matchAll(/(\w+)="([^"]*)"/g)].map(([, k = '', v = '']) => [k, v])), value: Number(value) },
-    ];
-  });
-}
-
-async function counted(name: string, wanted: Readonly<Record<string, string>>): Promise<number> {
-  const matching = (await series(name)).filter(({ labels }) => Object.entries(wanted).every(([k, v]) => labels[k] === v));
-  return matching.reduce((sum, s) => sum + s.value, 0);
-}
+const { series, counted } = seriesOf(() => gateway.adminPort);
 
 beforeAll(async () => {
   backend = await startBackend('one');
@@ -175,28 +161,9 @@ describe('metrics', () => {
   });
 });
 
-const telemetry = (name: string, spec: string, namespace = 'default'): string => `---
-apiVersion: telemetry.istio.io/v1
-kind: Telemetry
-metadata: { name: ${name}, namespace: ${namespace} }
-spec: ${spec}
-`;
 const ofWaypoint = 'targetRefs: [{ group: gateway.networking.k8s.io, kind: Gateway, name: gw }]';
-
-const lines = (file: string): readonly string[] => {
-  const path = join(folder, file);
-  return existsSync(path)
-    ? readFileSync(path, 'utf8')
-        .split('\n')
-        .filter((line) => line !== '')
-    : [];
-};
-
-const condition = (name: string): string => {
-  const status = gateway.status(`Telemetry ${name}`);
-  const [found] = status?.form === 'conditions' ? status.conditions : [];
-  return `${found?.status} ${found?.reason}: ${found?.message}`;
-};
+const lines = (file: string): readonly string[] => linesOf(join(folder, file));
+const condition = (name: string): string => conditionOf(gateway, name);
 
 describe('Telemetry', () => {
   test('access logs: of the mesh, of a namespace, of a waypoint, with a filter; the nearest wins', async () => {
