@@ -92,6 +92,8 @@ export function envoyBootstrap(o: BootstrapOptions): EnvoyJson {
       },
       ...(o.istioMetrics === true ? [istioMetricNames] : []),
     ],
+    // Statistics of a cluster begin with its first request: those of 10,000 idle ones take 160 MB, and every 5 s 130 ms in which no configuration is read.
+    deferred_stat_options: { enable_deferred_creation_stats: true },
     // A time series that nothing was counted in for this long is forgotten.
     ...(o.istioMetrics === true && { stats_eviction_interval: '3600s' }),
     layered_runtime: {

@@ -114,6 +114,20 @@ describe('Envoy accepts', () => {
   });
 });
 
+test('statistics of clusters begin with their first request', async () => {
+  const server = await deltaServer();
+  const admin = await freePort();
+  start(
+    'stats',
+    envoyBootstrap({ gateway, xds: { host: '127.0.0.1', port: server.port }, adminPort: admin, readiness: { port: await freePort() } }),
+  );
+  const stats = async (): Promise<string> => (await fetch(`http://127.0.0.1:${admin}/stats`)).text();
+  await vi.waitFor(async () => expect(await stats()).toContain('cluster.xds'), 10_000);
+  expect(await stats()).toContain('cluster.xds_cluster.upstream_rq_total');
+  expect(await stats()).not.toContain('cluster.admin.upstream_rq_total');
+  await server.close();
+});
+
 test('a proxy is ready when its first configuration has arrived, not before', async () => {
   const server = await deltaServer();
   const [admin, readiness, metrics] = [await freePort(), await freePort(), await freePort()];

@@ -134,6 +134,7 @@ export async function startEnvoy(xdsPort: number, concurrency = 2): Promise<Envo
   const bootstrap = {
     node: { id: 'proxy-1', cluster: 'gw.web', metadata: { role: 'kgateway-kube-gateway-api~web~gw' } },
     admin: { address: { socket_address: { address: '127.0.0.1', port_value: 0 } } },
+    deferred_stat_options: { enable_deferred_creation_stats: true },
     dynamic_resources: {
       ads_config: {
         api_type: 'DELTA_GRPC',
