@@ -11,14 +11,14 @@
 import { type KubeObject, keyOf } from '../kube/types/meta.ts';
 import type { GatewayApi } from '../gateway/collections.ts';
 import type { Authorization } from '../ir/authorization.ts';
-import { type ObjectRef, refKey } from '../ir/object-ref.ts';
+import { type ObjectRef, refKey, serviceKey } from '../ir/object-ref.ts';
 import type { ProxyListener } from '../ir/listener.ts';
 import type { ConditionsReport, StatusReport } from '../ir/report.ts';
 import type { ServicePlace, WaypointListener } from '../ir/waypoint.ts';
 import { authorizationStatus } from '../istio/authorization-status.ts';
 import { type Mesh, meshConfigKey, meshConfigMap, parseMesh, trustDomainsOf } from '../istio/mesh.ts';
 import { acceptedCondition } from '../istio/policy.ts';
-import type { PolicyPlace } from '../istio/policy-target.ts';
+import { type PolicyPlace, serviceOf } from '../istio/policy-target.ts';
 import { requestAuthenticationStatus } from '../istio/requestauthentication.ts';
 import { authorizations, meshKey, requestAuthentications, wantedJwks } from '../istio/security.ts';
 import { type Collection, type Ctx, type Graph, join, map } from '../krt/index.ts';
@@ -94,7 +94,7 @@ export function secured(
   const authorized = <P extends ServicePlace>(ctx: Ctx, service: P): P => {
     const place = gatewayPlace(ctx, service.scope);
     if (!place) return service;
-    const holding = holdingAt(ctx, { ...place, ...targetOf(service.origin) }, 'filter-state');
+    const holding = holdingAt(ctx, { ...place, ...serviceOf(service.origin) }, 'filter-state');
     return holding ? { ...service, ...holding } : service;
   };
   const serviceScopes = map(g, api.serviceScopes, { name: 'AuthorizedServiceScopes' }, authorized);
@@ -170,14 +170,4 @@ function conditionsLost(
     const of = byKind[kind];
     return report.conditions.length > 0 && of && ctx.fetchOne(of, `${namespace}/${name}`) ? { ...report, missing: true } : report;
   };
-}
-
-function serviceKey({ kind, namespace, name }: ObjectRef): string {
-  return `${kind}/${namespace}/${name}`;
-}
-
-function targetOf(origin: ObjectRef): Pick<PolicyPlace, 'services' | 'serviceEntries'> {
-  // Of workloads the waypoint itself: policies for Services are not for them.
-  if (origin.kind === 'Gateway') return {};
-  return origin.kind === 'ServiceEntry' ? { serviceEntries: [origin] } : { services: [origin] };
 }

@@ -4,19 +4,21 @@
  *   Telemetries ───┐
  *   Mesh ──────────┼─> what holds at a waypoint, and for some of its services ─> WaypointListeners ─> statuses
  *   Gateways ──────┤
- *   ServiceScopes ─┘
+ *   BoundServices ─┘
  */
 import type { GatewayApi } from '../gateway/collections.ts';
-import { type ObjectRef, refKey } from '../ir/object-ref.ts';
+import { type ObjectRef, refKey, serviceKey } from '../ir/object-ref.ts';
 import { compareText } from '../ir/precedence.ts';
 import type { StatusReport } from '../ir/report.ts';
-import { type ServiceTelemetry, type Told, serviceName } from '../ir/telemetry.ts';
+import type { ServiceTelemetry, Told } from '../ir/telemetry.ts';
 import type { WaypointListener } from '../ir/waypoint.ts';
 import { type Mesh, defaultMesh } from '../istio/mesh.ts';
 import { acceptedReport, describeProblems } from '../istio/policy.ts';
+import { serviceOf } from '../istio/policy-target.ts';
 import { meshKey } from '../istio/security.ts';
 import { type ParsedTelemetry, type TelemetryPlace, isWide, parseTelemetry, telemetryOf } from '../istio/telemetry.ts';
 import { type Collection, type Ctx, type Graph, anyOf, map } from '../krt/index.ts';
+import type { MeshApi } from '../waypoint/collections.ts';
 import type { Sources } from './sources.ts';
 
 export interface Observed {
@@ -28,23 +30,26 @@ export interface Observed {
 export function observed(
   g: Graph,
   sources: Pick<Sources, 'telemetries'>,
-  api: Pick<GatewayApi, 'gateways' | 'serviceScopes'> & Pick<Observed, 'waypointListeners'>,
+  api: Pick<GatewayApi, 'gateways'> & Pick<Observed, 'waypointListeners'>,
+  ambient: MeshApi | undefined,
   mesh: Collection<Mesh>,
 ): Observed {
   const parsed = map(g, sources.telemetries, { name: 'Telemetries' }, (ctx, object) =>
     parseTelemetry(object, ctx.fetchOne(mesh, meshKey) ?? defaultMesh),
   );
-  const byService = api.serviceScopes.index('service at a waypoint', (s) => [atWaypoint(s.scope, serviceName(s.origin))]);
-  const byNamespace = anyOf(
-    g,
-    { name: 'ServedNamespaces' },
-    api.serviceScopes.index('namespace', (s) => [atWaypoint(s.scope, s.origin.namespace)]),
-  );
-  const servesNamespace = (ctx: Ctx, { scope, tcp }: WaypointListener, namespace: string): boolean =>
-    ctx.fetchOne(byNamespace, atWaypoint(scope, namespace)) !== undefined || tcp.some((s) => s.origin.namespace === namespace);
-  const serves = (ctx: Ctx, { scope, tcp }: WaypointListener, name: string): boolean =>
-    ctx.fetch(api.serviceScopes, { index: byService, is: atWaypoint(scope, name) }).length > 0 ||
-    tcp.some((s) => serviceName(s.origin) === name);
+  const atWaypoint = (waypoint: string, namespace: string): string => `${waypoint}|${namespace}`;
+  const byNamespace =
+    ambient &&
+    anyOf(
+      g,
+      { name: 'ServedNamespaces' },
+      ambient.boundServices.index('namespace at a waypoint', (b) => [atWaypoint(b.waypoint, b.service.namespace)]),
+    );
+  const servesNamespace = (ctx: Ctx, waypoint: string, namespace: string): boolean =>
+    byNamespace !== undefined && ctx.fetchOne(byNamespace, atWaypoint(waypoint, namespace)) !== undefined;
+  const serves = (ctx: Ctx, waypoint: string, service: ObjectRef): boolean =>
+    ambient !== undefined &&
+    ctx.fetch(ambient.boundServices, { index: ambient.boundByObject, is: serviceKey(service) }).some((b) => b.waypoint === waypoint);
 
   const waypointListeners = map(g, api.waypointListeners, { name: 'ObservedWaypointListeners' }, (ctx, listener): WaypointListener => {
     const view = ctx.fetchOne(api.gateways, listener.scope);
@@ -60,14 +65,13 @@ export function observed(
     const ofWaypoint = toldAt({});
     const { namespaces, services } = placesWithOwn(all);
     const ofNamespaces = namespaces
-      .filter((n) => n !== view.ref.namespace && n !== meshConfig.rootNamespace && servesNamespace(ctx, listener, n))
+      .filter((n) => n !== view.ref.namespace && n !== meshConfig.rootNamespace && servesNamespace(ctx, listener.scope, n))
       .map((namespace): ServiceTelemetry => ({ namespace, ...toldAt({ serviceNamespace: namespace }) }));
     const ofServices = services
-      .filter((service) => serves(ctx, listener, serviceName(service)))
+      .filter((service) => serves(ctx, listener.scope, service))
       .map((ref): ServiceTelemetry => {
         const { namespace } = ref;
-        const place = { serviceNamespace: namespace, [ref.kind === 'Service' ? 'services' : 'serviceEntries']: [ref] };
-        return { namespace, service: serviceName(ref), ...toldAt(place) };
+        return { namespace, service: serviceKey(ref), ...toldAt({ serviceNamespace: namespace, ...serviceOf(ref) }) };
       });
     return {
       ...listener,
@@ -82,10 +86,6 @@ export function observed(
     return statusOf(telemetry, waypoints.sort(compareText));
   });
   return { waypointListeners, telemetryStatuses };
-}
-
-function atWaypoint(scope: string, what: string): string {
-  return `${scope}|${what}`;
 }
 
 /** The namespaces and services that have Telemetries of their own. */

@@ -96,7 +96,7 @@ export function wire(g: Graph, sources: Sources, surroundings: Surroundings): Wi
     { gateways: api.gateways, pods: sources.pods, mesh, meshConfig: (ctx) => ctx.fetchOne(meshConfig, meshKey) },
     proxyName,
   );
-  const { telemetryStatuses, ...told } = observed(g, sources, { ...api, ...authorized }, meshConfig);
+  const { telemetryStatuses, ...told } = observed(g, sources, { ...api, ...authorized }, mesh, meshConfig);
   const { trafficStatuses, ...treated } = trafficRules(g, sources, api, mesh, (ctx) => ctx.fetchOne(meshConfig, meshKey));
   const resources = xdsResources(
     g,

@@ -7,6 +7,7 @@
  */
 import type { BoundService, MeshPort } from '../ir/mesh.ts';
 import { serviceChain } from '../ir/names.ts';
+import { serviceKey } from '../ir/object-ref.ts';
 import type { Collection, Ctx, Index } from '../krt/index.ts';
 import type { ParentReference } from '../kube/types/gateway-api.ts';
 import type { AttachedListener, AttachingRoute, ParentAttachment } from './attachment.ts';
@@ -22,10 +23,7 @@ const istioGroup = 'networking.istio.io';
 
 /** Indexes services by what a parentRef may call them. */
 export function serviceParents(bound: Collection<BoundService>): ServiceParents {
-  const byParent = bound.index('parent', ({ service: { kind, namespace, name, host } }) => [
-    `${kind}/${namespace}/${name}`,
-    `Hostname/${host}`,
-  ]);
+  const byParent = bound.index('parent', ({ service }) => [serviceKey(service), `Hostname/${service.host}`]);
   return { bound, byParent };
 }
 

@@ -20,3 +20,8 @@ export function refKey(ref: ObjectRef): string {
   const base = `${ref.group}/${ref.kind}/${ref.namespace}/${ref.name}`;
   return ref.section === undefined ? base : `${base}/${ref.section}`;
 }
+
+/** `Kind/namespace/name`: what a Service or ServiceEntry is called, whose groups nobody mixes up. */
+export function serviceKey({ kind, namespace, name }: Pick<ObjectRef, 'kind' | 'namespace' | 'name'>): string {
+  return `${kind}/${namespace}/${name}`;
+}

@@ -3,7 +3,6 @@
  *
  *   [Telemetry]* of a waypoint + MeshConfig -> WaypointTelemetry: metrics, access logs -> its listener
  */
-import type { ObjectRef } from './object-ref.ts';
 
 /** Metrics of Istio, by the names that Telemetry has for them. Those of TCP are told at the end of a connection. */
 export const istioMetrics = {
@@ -47,13 +46,8 @@ export interface WaypointTelemetry extends Told {
 /** In place of what holds at the waypoint. */
 export interface ServiceTelemetry extends Told {
   readonly namespace: string;
-  /** The `serviceName` of one; absent: all of the namespace that have nothing of their own. */
+  /** The `serviceKey` of one; absent: all of the namespace that have nothing of their own. */
   readonly service?: string;
-}
-
-/** What a Service or ServiceEntry is called in `ServiceTelemetry`, and in metadata. */
-export function serviceName({ kind, namespace, name }: ObjectRef): string {
-  return `${kind}/${namespace}/${name}`;
 }
 
 /** Nothing written; all metrics but those of sizes: they cost a request half as much as the rest (docs/decisions/0008-istio-metrics.md). */

@@ -24,6 +24,12 @@ export interface PolicyPlace {
   readonly serviceEntries?: readonly NamespacedName[];
 }
 
+/** What a request passes that is for `origin`. Of workloads that is the waypoint itself: policies for Services are not for them. */
+export function serviceOf(origin: ObjectRef): Pick<PolicyPlace, 'services' | 'serviceEntries'> {
+  if (origin.kind === 'Gateway') return {};
+  return origin.kind === 'ServiceEntry' ? { serviceEntries: [origin] } : { services: [origin] };
+}
+
 const gatewayApi = 'gateway.networking.k8s.io';
 const networking = 'networking.istio.io';
 

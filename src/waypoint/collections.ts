@@ -11,6 +11,7 @@ import { type Workloads, serviceEntryEndpoints, workloadsOf } from '../istio/wor
 import type { Endpoints } from '../ir/backend.ts';
 import type { BoundService } from '../ir/mesh.ts';
 import { serviceEntryClusterName } from '../ir/names.ts';
+import { serviceKey } from '../ir/object-ref.ts';
 import type { ServedWorkload } from '../ir/waypoint.ts';
 import { type Collection, type Graph, type Index, flatMap } from '../krt/index.ts';
 import type { EndpointSlice, Namespace, Pod, Service } from '../kube/types/core.ts';
@@ -46,10 +47,6 @@ export interface MeshApi extends Bindings {
   readonly boundByObject: Index<BoundService>;
   /** Bound services by host. */
   readonly boundByHost: Index<BoundService>;
-  /** Bound services by namespace. */
-  readonly boundByNamespace: Index<BoundService>;
-  /** Bound services by `namespace/name` of the waypoint. */
-  readonly boundByWaypoint: Index<BoundService>;
 }
 
 /** Builds the collections. */
@@ -75,9 +72,7 @@ export function meshApi(g: Graph, inputs: MeshInputs): MeshApi {
     meshWorkloads: workloads,
     waypoints,
     meshNamespaces: namespaces,
-    boundByObject: bound.boundServices.index('object', ({ service: s }) => [`${s.kind}/${s.namespace}/${s.name}`]),
+    boundByObject: bound.boundServices.index('object', ({ service }) => [serviceKey(service)]),
     boundByHost: bound.boundServices.index('host', ({ service: s }) => [s.host]),
-    boundByNamespace: bound.boundServices.index('namespace', ({ service: s }) => [s.namespace]),
-    boundByWaypoint: bound.boundServices.index('waypoint', (b) => [b.waypoint]),
   };
 }

@@ -1,7 +1,8 @@
 /** What metrics say about a service, as metadata of clusters, virtual hosts and endpoints: istio-metrics.ts reads it there. */
 import type { Cluster } from '../../ir/backend.ts';
 import { hostOfServiceChain, partsOfCluster } from '../../ir/names.ts';
-import { serviceMetadata, serviceName } from '../../ir/telemetry.ts';
+import { serviceKey } from '../../ir/object-ref.ts';
+import { serviceMetadata } from '../../ir/telemetry.ts';
 import type { ServiceRoutes, ServiceScope } from '../../ir/waypoint.ts';
 import type { Metadata } from '../proto/index.ts';
 
@@ -25,7 +26,7 @@ export function endpointFacts(workload: string): Metadata {
 /** A ServiceEntry is called by its host, as by Istio. */
 function service(host: string, origin: Cluster['origin']): Metadata {
   const { kind, namespace, name } = origin;
-  return facts({ host, name: kind === 'Service' ? name : host, namespace, object: serviceName(origin) });
+  return facts({ host, name: kind === 'Service' ? name : host, namespace, object: serviceKey(origin) });
 }
 
 function facts(values: Readonly<Record<string, string>>): Metadata {
