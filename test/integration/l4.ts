@@ -35,6 +35,15 @@ export async function startTcpBackend(name: string, certificate?: XdsCertificate
   };
 }
 
+/** Starts a TCP backend on 127.0.0.1 that says nothing of itself and sends back what it gets. */
+export async function startEchoBackend(): Promise<Pick<L4Backend, 'port' | 'close'>> {
+  const server = createServer((socket) => socket.on('error', () => {}).pipe(socket));
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject).listen(0, '127.0.0.1', resolve);
+  });
+  return { port: (server.address() as AddressInfo).port, close: () => void server.close() };
+}
+
 /** Starts a UDP backend on 127.0.0.1: answers each datagram with its name and the datagram. */
 export async function startUdpBackend(name: string): Promise<L4Backend> {
   const socket = createSocket('udp4');

@@ -1,8 +1,8 @@
 /** AuthorizationPolicies of action CUSTOM, with real servers of external authorization over HTTP and gRPC, at a waypoint. */
-import { type Server, createServer } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type Backend, api, objectOf, sliceOf, startBackend } from '../backend.ts';
 import { type AuthorizationServer, type Question, startGrpcAuthorization, startHttpAuthorization } from '../ext-authz-server.ts';
+import { type L4Backend, startEchoBackend } from '../l4.ts';
 import { type LocalGateway, echoOf, eventually, startLocalGateway } from '../local.ts';
 import { type WaypointCall, callWaypoint, echoed } from '../waypoint-client.ts';
 import { meshConfigMap, waypointGateway, waypointService } from '../waypoint.ts';
@@ -11,7 +11,7 @@ let gateway: LocalGateway;
 let backend: Backend;
 let http: AuthorizationServer;
 let grpc: AuthorizationServer;
-let tcp: Server;
+let tcp: Pick<L4Backend, 'port' | 'close'>;
 
 const web = 'spiffe://cluster.local/ns/web/sa/frontend';
 /** A Service for each case, so that no policy has to change. */
@@ -88,10 +88,8 @@ const policies = [
 
 beforeAll(async () => {
   [backend, http, grpc] = await Promise.all([startBackend('one'), startHttpAuthorization(), startGrpcAuthorization()]);
-  tcp = createServer((socket) => socket.on('error', () => {}).pipe(socket));
-  await new Promise<void>((resolve) => tcp.listen(0, '127.0.0.1', resolve));
-  const { port } = tcp.address() as { port: number };
-  const backendPorts = `{ name: http, port: ${backend.port} }, { name: smtp, port: ${port} }`;
+  tcp = await startEchoBackend();
+  const backendPorts = `{ name: http, port: ${backend.port} }, { name: smtp, port: ${tcp.port} }`;
   const services = cases.map((name) =>
     waypointService(name, [address(name)], '{ name: http, port: 80 }, { name: smtp, port: 25 }', backendPorts),
   );

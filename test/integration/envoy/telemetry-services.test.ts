@@ -1,10 +1,10 @@
 /** Telemetry for some of the services of a waypoint: of a Service, of a ServiceEntry, of a namespace. All others are told of as before. */
 import { mkdtempSync, rmSync } from 'node:fs';
-import { type Server, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Backend, objectOf, startBackend } from '../backend.ts';
+import { type L4Backend, startEchoBackend } from '../l4.ts';
 import { type LocalGateway, eventually, startLocalGateway } from '../local.ts';
 import { conditionOf, linesOf, seriesOf, telemetry } from '../telemetry.ts';
 import { callWaypoint, echoed } from '../waypoint-client.ts';
@@ -12,7 +12,7 @@ import { fileAccessLog, meshConfigMap, waypointGateway, waypointService } from '
 
 let gateway: LocalGateway;
 let backend: Backend;
-let tcp: Server;
+let tcp: Pick<L4Backend, 'port' | 'close'>;
 const folder = mkdtempSync(join(tmpdir(), 'kgateway-telemetry-'));
 const { series, counted } = seriesOf(() => gateway.adminPort);
 const addresses = { echo: '10.96.0.1', other: '10.96.0.2', cart: '10.96.0.3', bank: '240.240.0.1', nobody: '10.96.0.9' };
@@ -28,10 +28,9 @@ const cart = (ports: string, endpointPorts: string): string =>
 
 beforeAll(async () => {
   backend = await startBackend('one');
-  tcp = createServer((socket) => socket.on('error', () => {}).pipe(socket));
-  await new Promise<void>((resolve) => tcp.listen(0, '127.0.0.1', resolve));
+  tcp = await startEchoBackend();
   const ports = '{ name: http, port: 80 }, { name: smtp, port: 25 }';
-  const endpointPorts = `{ name: http, port: ${backend.port} }, { name: smtp, port: ${(tcp.address() as { port: number }).port} }`;
+  const endpointPorts = `{ name: http, port: ${backend.port} }, { name: smtp, port: ${tcp.port} }`;
   const entry = `hosts: [bank.example.com], addresses: [${addresses.bank}], resolution: STATIC, ports: [{ number: 80, name: http, protocol: HTTP, targetPort: ${backend.port} }], endpoints: [{ address: 127.0.0.1 }]`;
   gateway = await startLocalGateway(
     {

@@ -1,10 +1,10 @@
 /** What a waypoint tells about its traffic: Istio's metrics by name and label, and what Telemetry changes of them. */
 import { mkdtempSync, rmSync } from 'node:fs';
-import { type Server, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Backend, startBackend } from '../backend.ts';
+import { type L4Backend, startEchoBackend } from '../l4.ts';
 import { type LocalGateway, eventually, startLocalGateway } from '../local.ts';
 import { conditionOf, linesOf, seriesOf, telemetry } from '../telemetry.ts';
 import { type WaypointCall, callWaypoint, echoed } from '../waypoint-client.ts';
@@ -12,7 +12,7 @@ import { fileAccessLog, meshConfigMap, waypointGateway, waypointService } from '
 
 let gateway: LocalGateway;
 let backend: Backend;
-let tcp: Server;
+let tcp: Pick<L4Backend, 'port' | 'close'>;
 const folder = mkdtempSync(join(tmpdir(), 'kgateway-telemetry-'));
 const web = 'spiffe://cluster.local/ns/web/sa/frontend';
 const echo = '10.96.0.1';
@@ -25,9 +25,7 @@ const { series, counted } = seriesOf(() => gateway.adminPort);
 
 beforeAll(async () => {
   backend = await startBackend('one');
-  tcp = createServer((socket) => socket.on('error', () => {}).pipe(socket));
-  await new Promise<void>((resolve) => tcp.listen(0, '127.0.0.1', resolve));
-  const { port } = tcp.address() as { port: number };
+  tcp = await startEchoBackend();
   gateway = await startLocalGateway(
     {
       'gateway.yaml': `${waypointGateway}---
@@ -43,7 +41,7 @@ spec:
         'echo',
         [echo],
         '{ name: http, port: 80 }, { name: smtp, port: 25 }',
-        `{ name: http, port: ${backend.port} }, { name: smtp, port: ${port} }`,
+        `{ name: http, port: ${backend.port} }, { name: smtp, port: ${tcp.port} }`,
         'addresses: [127.0.0.1], targetRef: { kind: Pod, namespace: default, name: echo-7d4b9c8f6d-x2x5k }',
       ),
     },
