@@ -5,9 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 KUBECONFIG=$(test/lab/lab kubeconfig)
 export KUBECONFIG
-if ! kubectl get gatewayclass kgateway-waypoint >/dev/null 2>&1; then
-  helm -n kgateway-system upgrade kgateway charts/kgateway --reuse-values --set waypoint.enabled=true --wait >&2
-fi
+# Also where there is the class: it stays behind when waypoints are turned off.
+helm -n kgateway-system upgrade kgateway charts/kgateway --reuse-values --set waypoint.enabled=true --wait >&2
 kubectl wait gatewayclass/kgateway-waypoint --for=condition=Accepted --timeout=60s >&2
 kubectl create namespace mesh-waypoint --dry-run=client -o yaml | kubectl apply -f - >&2
 kubectl apply -f - >&2 <<'Y'
